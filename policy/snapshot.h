@@ -1,0 +1,61 @@
+/* policy/snapshot.h: a compiled policy, mapped read-only and shared by all workers.
+ *
+ * Immutable after snapshot_open, which verifies magic, version, checksums and every section's bounds: a damaged, truncated or
+ * foreign file is refused (-EBADMSG with *why) and never crashes, then or later. Reference-counted atomically; any thread. */
+#ifndef SUNDEW_POLICY_SNAPSHOT_H
+#define SUNDEW_POLICY_SNAPSHOT_H
+
+#include <stdio.h>
+
+#include "policy/rule.h"
+
+struct snapshot;
+
+int snapshot_open(struct snapshot **snapshot, const char *path, const char **why);
+struct snapshot *snapshot_ref(struct snapshot *snapshot);
+void snapshot_unref(struct snapshot *snapshot); /* unmaps after the last; NULL is nothing */
+
+uint64_t snapshot_seed(const struct snapshot *snapshot);
+const uint8_t *snapshot_digest(const struct snapshot *snapshot); /* 16 octets, as given to the compiler */
+const char *snapshot_id(const struct snapshot *snapshot);        /* 16 hex digits of its content; stands in status and hits */
+/* Process-unique, never 0, never reused: what the cache remembers as "clean under this policy". */
+uint32_t snapshot_generation(const struct snapshot *snapshot);
+
+struct snapshot_stats {
+    uint64_t rules; /* enforceable rules, all zones */
+    uint64_t trigger[TRIGGER_COUNT];
+    uint64_t resident_bytes; /* of the sections that matching touches */
+    uint64_t file_bytes;
+    uint32_t zones;
+};
+void snapshot_stats(const struct snapshot *snapshot, struct snapshot_stats *stats);
+const char *snapshot_zone_name(const struct snapshot *snapshot, uint32_t zone);
+uint64_t snapshot_zone_rules(const struct snapshot *snapshot, uint32_t zone);
+
+/* All that a hit says of its rule (cold: reads pages that matching never touches; not for workers). Strings point into the
+ * mapping and live as long as the snapshot; absent ones are NULL. */
+struct rule_info {
+    uint32_t zone;
+    const char *zone_name;
+    enum trigger trigger;
+    enum match match;
+    enum action action;
+    enum mode mode;
+    uint32_t ttl;
+    uint8_t confidence;
+    char text[NAME_TEXT_MAX + 2]; /* as rules are written: name, "*.name" (below), prefix */
+    const char *family;
+    const char *reference;
+    const char *target;
+    const char *records;
+    const char *source;
+    uint32_t line;
+    int64_t first_seen, last_seen, expires;
+};
+int snapshot_rule(const struct snapshot *snapshot, uint32_t rule, struct rule_info *info); /* 0 or -ENOENT */
+
+/* Calls back for every rule, in the snapshot's own (deterministic) order; stops at the first non-zero and returns it. */
+int snapshot_each(const struct snapshot *snapshot, int (*each)(void *context, uint32_t rule, const struct rule_info *info),
+                  void *context);
+
+#endif

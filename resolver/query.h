@@ -1,0 +1,88 @@
+/* resolver/query.h: one client's query from packet to answer. The machine does no I/O and reads no clock: packets, answers and
+ * time come in, wishes go out, so that a test can play a whole scenario without a socket (test/replay).
+ *
+ *     wish = query_begin(env, &client, packet, length, query, out, &out_length);
+ *     QUERY_REPLY  send out[0..out_length); the query object was not used and may serve the next packet
+ *     QUERY_DROP   send nothing          QUERY_CLOSE  send nothing, close the connection (drop over TCP)
+ *     QUERY_ASK    the object is now in use: ask upstream for query->ask.question. When it answers, query_answered(); when
+ *                  query->deadline_ms passes first, query_deadline(). Each gives the next wish; after REPLY, DROP or CLOSE the
+ *                  worker calls query_done() and may use the object again.
+ * After any wish, env->refresh may be set: the worker asks upstream for env->refresh_question on nobody's behalf (prefetch, stale).
+ *
+ * One worker's thread. No allocation; the policy hits go straight into env->ring. */
+#ifndef SUNDEW_RESOLVER_QUERY_H
+#define SUNDEW_RESOLVER_QUERY_H
+
+#include "config/config.h"
+#include "hits/ring.h"
+#include "resolver/answer.h"
+#include "resolver/cache.h"
+#include "resolver/stats.h"
+#include "resolver/upstream.h"
+
+enum {
+    QUERY_UDP_MAX = 1232,    /* largest UDP answer we send, and what we advertise (DNS flag day 2020) */
+    QUERY_REPLY_MAX = 65535, /* room that `out` must have */
+    QUERY_CHAIN_MAX = 12,    /* CNAMEs followed by asking again */
+    QUERY_STALE_MS = 1800,   /* RFC 8767 section 5: client response timer */
+};
+
+enum query_wish { QUERY_REPLY, QUERY_DROP, QUERY_CLOSE, QUERY_ASK };
+
+struct client {
+    struct ip address;
+    uint16_t port;
+    uint8_t protocol; /* enum protocol, hits/record.h */
+    bool trusted;     /* in clients.trust: its EDNS option 65001 is believed */
+};
+
+/* One worker's hold on one policy and its configuration. The worker takes it into use, queries in flight count in `pins`; when it
+ * is no longer current and pins is 0, the worker puts a RECORD_RELEASE into its ring (the writer then drops the snapshot reference
+ * that the worker took for it, so every hit record before it could still be read) and frees the view. One thread, no atomics. */
+struct view {
+    struct config *config;
+    struct snapshot *snapshot;
+    uint32_t generation; /* snapshot_generation(snapshot) */
+    uint64_t seed;       /* snapshot_seed(snapshot) */
+    unsigned pins;
+};
+
+/* What a worker lends to its queries; filled by the worker, time once a batch. */
+struct query_env {
+    struct view *view; /* the current one */
+    struct cache *cache;
+    struct upstream_shared *upstream; /* for upstream_shared_hopeful alone; may be NULL in tests */
+    struct ring *ring;                /* may be NULL: hits off */
+    struct stats *stats;
+    uint64_t now_ms;  /* monotonic */
+    uint64_t wall_us; /* since 1970 */
+    bool refresh;     /* a wish besides: see above */
+    struct question refresh_question;
+};
+
+/* One query that waits. The worker owns a fixed pool of them. Visible because it is pooled by value; its fields belong to
+ * query.c except `ask`, `deadline_ms` and `transport`. */
+struct query {
+    struct ask ask;
+    uint64_t deadline_ms; /* monotonic; 0: none */
+    void *transport;      /* the worker's: where the answer goes */
+    struct client client;
+    /* --- private to the machine --- */
+    struct view *view; /* pinned for the query's life */
+    struct answer *stale;
+    struct answer *link[QUERY_CHAIN_MAX]; /* the chain so far */
+    uint8_t links;
+    uint8_t step; /* enum query_step */
+    uint16_t packet_length;
+    uint8_t packet[512];     /* header and question as the client sent them, and what EDNS said, re-read when answering */
+    struct matched decision; /* what policy decided and waits for upstream: cname target, break_dnssec */
+    bool has_decision;
+};
+
+enum query_wish query_begin(struct query_env *env, const struct client *client, const uint8_t *packet, size_t length,
+                            struct query *query, uint8_t *out, size_t *out_length);
+enum query_wish query_answered(struct query_env *env, struct query *query, struct answer *answer, uint8_t *out, size_t *out_length);
+enum query_wish query_deadline(struct query_env *env, struct query *query, uint8_t *out, size_t *out_length);
+void query_done(struct query *query);
+
+#endif
