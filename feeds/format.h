@@ -1,0 +1,90 @@
+/* feeds/format.h: what every format parser takes and gives: octets in, indicators and faults out.
+ *
+ * A parser knows its format and nothing of zones, guards, thresholds or files. It reads a stream (bounded memory, whatever the
+ * size) and calls back once for each indicator; what it can't read it reports and goes on. The caller (feeds/select.c) applies the
+ * zone's choices, its guards and its defaults, and adds rules to the ruleset. Feeder process, one thread. */
+#ifndef SUNDEW_FEEDS_FORMAT_H
+#define SUNDEW_FEEDS_FORMAT_H
+
+#include "config/json_reader.h"
+#include "policy/rule.h"
+
+enum format {
+    FORMAT_SUNDEW,
+    FORMAT_JSONL, /* "sundew", one rule a line; chosen by ending .jsonl or by the text itself */
+    FORMAT_THREATFOX,
+    FORMAT_FEODO,
+    FORMAT_URLHAUS,
+    FORMAT_MISP,
+    FORMAT_STIX,
+    FORMAT_TAXII, /* the envelope of one page */
+    FORMAT_OTX,   /* one page */
+    FORMAT_WARNINGLIST,
+    FORMAT_DOMAINS,
+    FORMAT_HOSTS,
+    FORMAT_ADBLOCK,
+    FORMAT_RPZ,
+    FORMAT_COUNT
+};
+
+/* One indicator as its source states it. Unset: RULE_ACTION_UNSET, RULE_TTL_UNSET, RULE_CONFIDENCE_UNSET, MATCH_COUNT, NULL, 0.
+ * The rule's strings are borrowed for the call. */
+struct indicator {
+    struct rule rule;
+    const char *threat_type; /* ThreatFox: botnet_cc, ... */
+    const char *family_id;   /* win.remcos beside the printable family; families match either */
+    bool compromised;
+    bool not_to_ids; /* MISP to_ids false */
+    bool from_url;   /* the host of a URL: only with urls "hosts", never for shared hosts */
+    bool allow;      /* adblock @@: a passthru */
+    const char *id;  /* the feed's own id of the record; keys window state; NULL: the value itself */
+    bool revoked;    /* STIX revoked, MISP deleted: removes `id` from the window state */
+    uint32_t column;
+    const char *path; /* "rules[3]" for faults */
+};
+
+/* The head of a policy file in our own format (all optional; the configuration overrides them). */
+struct format_head {
+    const char *zone, *description, *target;
+    int action;     /* enum action or -1 */
+    int64_t ttl;    /* or -1 */
+    int match;      /* enum match or -1 */
+    int confidence; /* or -1 */
+    /* any further zone key that a head may carry is handed over as it stands: FORMAT's head callback key by key */
+};
+
+struct format_sink {
+    void *context;
+    /* An indicator was read. The sink decides; a non-zero return stops the parser, which returns it. */
+    int (*indicator)(void *context, const struct indicator *indicator);
+    /* Something could not be read, and was skipped. path may be NULL; line and column from 1, 0 unknown. */
+    void (*fault)(void *context, uint32_t line, uint32_t column, const char *path, const char *message);
+    /* The head of a `sundew` file; called before the first indicator where the file has it there, else when it is met: the caller
+     * must not depend on order and reads a file whose head comes after its rules twice. May be NULL. */
+    void (*head)(void *context, const struct format_head *head);
+    /* A page's outcome: `next` as the format gives it (OTX URL, TAXII token), more. May be NULL. */
+    void (*page)(void *context, bool more, const char *next);
+    /* A count that isn't a fault: indicators of kinds DNS can't see (hashes, e-mail), context, skipped patterns. May be NULL. */
+    void (*ignored)(void *context, const char *why);
+};
+
+struct format_options {
+    bool refang;
+    bool protect; /* the list is for never_block: what it names is to be protected (warninglist types decide subtree or name) */
+};
+
+/* Reads the whole stream. 0: the document is complete and was of the format. -EBADMSG: it is not (not JSON, HTML, cut off, an API
+ * error: *why says which; static or in the parser's buffer until the next call): the caller must discard what it was given.
+ * -ENODATA: a well-formed answer without news (ThreatFox no_result). Other -errno from the source or the sink. */
+int format_read(enum format format, json_source *source, void *source_context, const struct format_options *options,
+                const struct format_sink *sink, const char **why);
+
+const char *format_name(enum format format);
+int format_from_name(const char *name, enum format *format); /* 0 or -EINVAL */
+/* By ending: .json, .jsonl -> sundew, .rpz/.zone -> rpz, hosts -> hosts, otherwise domains. */
+enum format format_from_path(const char *path);
+bool format_is_window(enum format format);         /* absence is not removal, by default */
+int format_default_confidence(enum format format); /* FORMATS.md section 0; 100 where it leaves it to the zone */
+enum match format_default_match(enum format format, bool from_url);
+
+#endif
