@@ -59,12 +59,17 @@ uint32_t json_line(const struct json_reader *reader);
 uint32_t json_column(const struct json_reader *reader);
 uint64_t json_offset(const struct json_reader *reader);
 
+/* Containers open after the last event: 1 after the first OBJECT. In lines mode a line's value is complete when it is 0 again. */
+size_t json_depth(const struct json_reader *reader);
+
 /* After OBJECT, ARRAY or KEY: passes over that value whole. 0, or -1 when the reader ran into an error. */
 int json_skip(struct json_reader *reader);
 
 /* Lines mode, after JSON_ERROR: goes on with the next line. */
 void json_skip_line(struct json_reader *reader);
 
+/* Why the last event was JSON_ERROR (in the reader's buffer; "" otherwise), and the source's -errno if it is to blame (else 0). */
 const char *json_error(const struct json_reader *reader);
+int json_read_error(const struct json_reader *reader);
 
 #endif
