@@ -11,6 +11,7 @@ enum record_kind {
     RECORD_HIT,     /* a rule matched: everything set */
     RECORD_ASKED,   /* a client asked for a name (history): client, ts, qtype, qname; at most once per client, name and hour */
     RECORD_RELEASE, /* the worker has no hit on this snapshot left to come: the writer drops one reference */
+    RECORD_TAP,     /* for dnstap: a DNS message behind the names; snapshot NULL where no rule matched */
     RECORD_QUERY,   /* a line for log.queries: client, ts, qtype, qname, rcode */
 };
 
@@ -29,8 +30,8 @@ struct record {
     uint8_t mac[6]; /* from EDNS option 65001, of a trusted sender */
     uint16_t qtype;
     uint16_t client_port;
-    uint16_t rcode; /* of the answer sent */
-    uint16_t reserved;
+    uint16_t rcode;          /* of the answer sent */
+    uint16_t message_length; /* RECORD_TAP; 0 otherwise */
     uint32_t rule;
     uint32_t spec;
     uint64_t ts_us; /* wall clock, microseconds since 1970 */
