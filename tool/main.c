@@ -23,6 +23,7 @@ static const struct command commands[] = {
     {"refresh", "[ZONE] [--force]", "fetch now, and wait for the outcome", tool_refresh},
     {"clients", "[--since 24h] [--family F] [--zone Z]", "infected clients", tool_clients},
     {"hits", "[-f] [--since T] [--client IP] [--family F] [--zone Z]", "the hit history; -f follows", tool_hits},
+    {"top", "", "a live view in the terminal", tool_top},
     {"preview", "FILE|URL [--format F]", "what a zone would hit, before it is enforced", tool_preview},
     {"convert", "--from FORMAT --to json|rpz|domains FILE|-", "any feed format to a policy zone, offline", tool_convert},
     {"dhcp", "--format FORMAT --address IP...", "DHCP or RA options that hand this resolver out", tool_dhcp},

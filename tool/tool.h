@@ -21,6 +21,7 @@ int tool_refresh(struct tool *tool, int argc, char **argv);
 int tool_explain(struct tool *tool, int argc, char **argv);
 int tool_clients(struct tool *tool, int argc, char **argv);
 int tool_hits(struct tool *tool, int argc, char **argv);
+int tool_top(struct tool *tool, int argc, char **argv);
 int tool_preview(struct tool *tool, int argc, char **argv);
 int tool_convert(struct tool *tool, int argc, char **argv);
 int tool_dhcp(struct tool *tool, int argc, char **argv);
