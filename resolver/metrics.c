@@ -1,0 +1,206 @@
+/* resolver/metrics.c: one function a group of series. See metrics.h. */
+#include "resolver/metrics.h"
+
+#include <string.h>
+
+enum { LABEL_MAX = 128 };
+
+/* A label's value in quotes: backslash, quote and newline escaped as the format wants, other control characters and what lies
+ * outside ASCII as '?', so that a hostile name neither ends the label nor breaks the scrape. */
+static void write_label(FILE *out, const char *value) {
+    fputc('"', out);
+    for (size_t i = 0; value[i] != '\0' && i < LABEL_MAX; i++) {
+        unsigned char c = (unsigned char)value[i];
+        if (c == '\\' || c == '"') {
+            fputc('\\', out);
+            fputc(c, out);
+        } else if (c == '\n') {
+            fputs("\\n", out);
+        } else {
+            fputc(c < 0x20 || c >= 0x7f ? '?' : c, out);
+        }
+    }
+    fputc('"', out);
+}
+
+static void head(FILE *out, const char *name, const char *type, const char *help) {
+    fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void counter(FILE *out, const char *name, const char *help, uint64_t value) {
+    head(out, name, "counter", help);
+    fprintf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, double value) {
+    head(out, name, "gauge", help);
+    fprintf(out, "%s %.17g\n", name, value);
+}
+
+static void labelled(FILE *out, const char *name, const char *label, const char *value, double figure) {
+    fprintf(out, "%s{%s=", name, label);
+    write_label(out, value);
+    fprintf(out, "} %.17g\n", figure);
+}
+
+static void write_queries(const struct metrics_input *input, FILE *out) {
+    static const char *const rcodes[16] = {"noerror", "formerr", "servfail", "nxdomain", "notimp", "refused", "yxdomain", "yxrrset",
+                                           "nxrrset", "notauth", "notzone",  "11",       "12",     "13",      "14",       "15"};
+    const uint64_t *counts = input->counts;
+    head(out, "sundew_queries_total", "counter", "Queries received, by transport.");
+    labelled(out, "sundew_queries_total", "transport", "udp", (double)counts[STAT_QUERIES_UDP]);
+    labelled(out, "sundew_queries_total", "transport", "tcp", (double)counts[STAT_QUERIES_TCP]);
+    head(out, "sundew_responses_total", "counter", "Responses sent, by response code.");
+    for (unsigned i = 0; i < 16; i++) {
+        labelled(out, "sundew_responses_total", "rcode", rcodes[i], (double)counts[STAT_RCODE_0 + i]);
+    }
+    counter(out, "sundew_refused_clients_total", "Queries from addresses outside allow.", counts[STAT_REFUSED_ACL]);
+    counter(out, "sundew_bad_packets_total", "Packets that were no well-formed query.", counts[STAT_BAD_PACKETS]);
+    counter(out, "sundew_dropped_queries_total", "Queries dropped for want of room in flight.", counts[STAT_DROPPED]);
+    counter(out, "sundew_unsent_responses_total", "Responses that the kernel did not take.", counts[STAT_SENT_LOST]);
+    counter(out, "sundew_tcp_connections_total", "TCP connections accepted.", counts[STAT_TCP_CONNECTIONS]);
+    counter(out, "sundew_local_answers_total", "Locally served names answered.", counts[STAT_LOCAL]);
+}
+
+static void write_policy(const struct metrics_input *input, FILE *out) {
+    const uint64_t *counts = input->counts;
+    size_t i;
+    json_t *row;
+    head(out, "sundew_policy_hits_total", "counter", "Rules that matched and were enforced, by action.");
+    for (unsigned action = 0; action < ACTION_COUNT; action++) {
+        labelled(out, "sundew_policy_hits_total", "action", action_name((enum action)action),
+                 (double)counts[STAT_ACTION_0 + action]);
+    }
+    counter(out, "sundew_policy_monitor_hits_total", "Rules that matched in mode monitor.", counts[STAT_MONITOR_HITS]);
+    if (input->zone_hits != NULL) {
+        head(out, "sundew_zone_hits_total", "counter", "Hits, by policy zone and action.");
+        json_array_foreach(input->zone_hits, i, row) {
+            fputs("sundew_zone_hits_total{zone=", out);
+            write_label(out, json_string_value(json_object_get(row, "zone")));
+            fputs(",action=", out);
+            write_label(out, json_string_value(json_object_get(row, "action")));
+            fprintf(out, "} %.17g\n", json_number_value(json_object_get(row, "hits")));
+        }
+    }
+    gauge(out, "sundew_snapshot_rules", "Rules in force.", (double)input->snapshot->rules);
+    gauge(out, "sundew_snapshot_resident_bytes", "Size of the policy that matching touches.",
+          (double)input->snapshot->resident_bytes);
+    gauge(out, "sundew_snapshot_file_bytes", "Size of the policy snapshot file.", (double)input->snapshot->file_bytes);
+    head(out, "sundew_snapshot_info", "gauge", "The policy in force, by content id.");
+    labelled(out, "sundew_snapshot_info", "id", input->snapshot_id, 1);
+}
+
+static void write_cache(const struct metrics_input *input, FILE *out) {
+    const uint64_t *counts = input->counts;
+    counter(out, "sundew_cache_hits_total", "Answers from fresh cache.", counts[STAT_CACHE_HITS]);
+    counter(out, "sundew_cache_misses_total", "Answers that upstream was needed for.", counts[STAT_CACHE_MISSES]);
+    counter(out, "sundew_stale_answers_total", "Answers with stale data.", counts[STAT_STALE]);
+    counter(out, "sundew_prefetches_total", "Answers asked for again before they expired.", counts[STAT_PREFETCHES]);
+    gauge(out, "sundew_cache_entries", "Answers in the cache.", (double)input->cache->entries);
+    gauge(out, "sundew_cache_bytes", "Memory that the cache holds.", (double)input->cache->octets);
+    gauge(out, "sundew_cache_limit_bytes", "Memory that the cache may hold.", (double)input->cache->limit);
+    counter(out, "sundew_cache_evictions_total", "Answers that made room for others.", input->cache->evicted);
+}
+
+/* One series a server; `figure` picks what is said of it. */
+static void upstream_series(const struct metrics_input *input, FILE *out, const char *name, const char *type, const char *help,
+                            double (*figure)(const struct upstream_health *)) {
+    head(out, name, type, help);
+    for (size_t i = 0; i < input->upstream_count; i++) {
+        char zone[NAME_TEXT_MAX];
+        name_to_text(input->upstreams[i].zone.wire, zone);
+        fprintf(out, "%s{server=", name);
+        write_label(out, input->upstreams[i].text);
+        fputs(",zone=", out);
+        write_label(out, zone);
+        fprintf(out, "} %.17g\n", figure(&input->upstreams[i]));
+    }
+}
+
+static double upstream_up(const struct upstream_health *server) {
+    return server->up ? 1 : 0;
+}
+
+static double upstream_rtt(const struct upstream_health *server) {
+    return (double)server->rtt_us / 1e6;
+}
+
+static double upstream_queries(const struct upstream_health *server) {
+    return (double)server->queries;
+}
+
+static double upstream_failures(const struct upstream_health *server) {
+    return (double)server->failures;
+}
+
+static double upstream_timeouts(const struct upstream_health *server) {
+    return (double)server->timeouts;
+}
+
+static void write_upstreams(const struct metrics_input *input, FILE *out) {
+    const uint64_t *counts = input->counts;
+    counter(out, "sundew_upstream_mismatches_total", "Packets to upstream ports that answered no question: spoofed or late.",
+            counts[STAT_UPSTREAM_MISMATCHES]);
+    counter(out, "sundew_upstream_tcp_total", "Questions asked again over TCP.", counts[STAT_UPSTREAM_TCP]);
+    upstream_series(input, out, "sundew_upstream_up", "gauge", "Whether the server answers.", upstream_up);
+    upstream_series(input, out, "sundew_upstream_rtt_seconds", "gauge", "Smoothed round-trip time.", upstream_rtt);
+    upstream_series(input, out, "sundew_upstream_queries_total", "counter", "Questions asked.", upstream_queries);
+    upstream_series(input, out, "sundew_upstream_failures_total", "counter", "Questions that failed.", upstream_failures);
+    upstream_series(input, out, "sundew_upstream_timeouts_total", "counter", "Questions that timed out.", upstream_timeouts);
+}
+
+/* A gauge a zone from a key of its report; booleans as 0 and 1, absent keys left out. */
+static void zone_series(const json_t *zones, FILE *out, const char *name, const char *key, const char *help) {
+    size_t i;
+    json_t *zone;
+    head(out, name, "gauge", help);
+    json_array_foreach(zones, i, zone) {
+        const json_t *value = json_object_get(zone, key);
+        const char *text = json_string_value(json_object_get(zone, "name"));
+        if (text != NULL && (json_is_number(value) || json_is_boolean(value))) {
+            labelled(out, name, "zone", text, json_is_boolean(value) ? json_is_true(value) : json_number_value(value));
+        }
+    }
+}
+
+static void write_zones(const struct metrics_input *input, FILE *out) {
+    size_t i;
+    json_t *zone;
+    zone_series(input->zones, out, "sundew_zone_rules", "rules", "Rules of the zone in force.");
+    zone_series(input->zones, out, "sundew_zone_rejected_rules", "rejected", "Rules of the zone that were refused.");
+    zone_series(input->zones, out, "sundew_zone_age_seconds", "age_s", "Time since the zone's source was read.");
+    zone_series(input->zones, out, "sundew_zone_stale", "stale", "Whether the zone is overdue.");
+    head(out, "sundew_zone_error", "gauge", "Whether the zone's last fetch or read failed.");
+    json_array_foreach(input->zones, i, zone) {
+        const char *text = json_string_value(json_object_get(zone, "name"));
+        if (text != NULL) {
+            labelled(out, "sundew_zone_error", "zone", text, json_is_string(json_object_get(zone, "error")) ? 1 : 0);
+        }
+    }
+}
+
+static void write_records(const struct metrics_input *input, FILE *out) {
+    const struct writer_stats *writer = input->writer;
+    counter(out, "sundew_hit_records_total", "Hits taken by the writer.", writer->hits);
+    counter(out, "sundew_hit_lines_total", "Lines written to the hit log.", writer->lines);
+    counter(out, "sundew_hit_lines_lost_total", "Lines that could not be written.", writer->lines_lost);
+    counter(out, "sundew_ring_lost_hits_total", "Hits that found the ring full.", writer->ring_lost_hits);
+    counter(out, "sundew_ring_lost_names_total", "Asked names (history) that found the ring full.", writer->ring_lost_asked);
+    counter(out, "sundew_ledger_lost_total", "Hits that the ledger could not take.", writer->ledger_lost);
+    gauge(out, "sundew_infected_clients", "Machines in the ledger.", (double)writer->clients);
+}
+
+void metrics_write(const struct metrics_input *input, FILE *out) {
+    head(out, "sundew_build_info", "gauge", "The running version.");
+    labelled(out, "sundew_build_info", "version", SUNDEW_VERSION, 1);
+    gauge(out, "sundew_uptime_seconds", "Time since the daemon started.", input->uptime_seconds);
+    gauge(out, "sundew_workers", "Worker threads.", input->workers);
+    write_queries(input, out);
+    write_policy(input, out);
+    write_cache(input, out);
+    write_upstreams(input, out);
+    if (input->zones != NULL) {
+        write_zones(input, out);
+    }
+    write_records(input, out);
+}
