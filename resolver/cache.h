@@ -32,8 +32,16 @@ void cache_resize(struct cache *cache, size_t octets);
 struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint32_t now, uint32_t serve_stale,
                          enum cache_state *state);
 
-/* Takes its own reference. Replaces what was there, but a failure never replaces an answer that may still be served stale. */
+/* Takes its own reference. Replaces what was there, but a failure never replaces an answer that may still be served stale (within
+ * the serve_stale that cache_get was last told); that it failed is remembered all the same, see cache_peek. An answer whose ttl is
+ * 0 isn't kept. */
 void cache_put(struct cache *cache, const struct cache_key *key, struct answer *answer, uint32_t now);
+
+/* For whoever is about to ask upstream: did somebody just do so? Leaves recency and prefetch marks alone.
+ * CACHED_YOUNG: *answer (a reference of the caller's own) was received within this second. CACHED_FAILED: the last try failed, and
+ * that failure's ttl isn't over: asking again now would be in vain (RFC 9520 section 3.2, RFC 8767 section 5). */
+enum cached { CACHED_NOT, CACHED_YOUNG, CACHED_FAILED };
+enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_t now, struct answer **answer);
 
 /* Forgets `name` and all below it (NULL: everything). Returns how many. */
 size_t cache_flush(struct cache *cache, const struct name *name);
