@@ -34,33 +34,38 @@ struct indicator {
     const char *threat_type; /* ThreatFox: botnet_cc, ... */
     const char *family_id;   /* win.remcos beside the printable family; families match either */
     bool compromised;
-    bool not_to_ids; /* MISP to_ids false */
-    bool from_url;   /* the host of a URL: only with urls "hosts", never for shared hosts */
-    bool allow;      /* adblock @@: a passthru */
-    const char *id;  /* the feed's own id of the record; keys window state; NULL: the value itself */
-    bool revoked;    /* STIX revoked, MISP deleted: removes `id` from the window state */
-    uint32_t column;
-    const char *path; /* "rules[3]" for faults */
+    bool not_to_ids;  /* MISP to_ids false */
+    bool from_url;    /* the host of a URL: only with urls "hosts", never for shared hosts */
+    bool allow;       /* adblock @@: a passthru */
+    const char *id;   /* the feed's own id of the record; keys window state; NULL: the value itself. One id may come with several
+                         indicators (an OR chain, a composite): they are one record, and replace it whole */
+    bool revoked;     /* STIX revoked: removes all of `id` from the window state; nothing else but `id` need be set */
+    uint32_t column;  /* rule.line and this: where it stands; 0 unknown */
+    const char *path; /* "rules[3]" for faults; borrowed for the call; NULL where the format has no paths */
 };
 
-/* The head of a policy file in our own format (all optional; the configuration overrides them). */
+/* The head of a policy file in our own format (all optional; the configuration overrides them). Keys of a zone that decide where
+ * and for whom it holds (clients, source, refresh, ...) are the configuration's alone: in a head they are faults that say so. */
 struct format_head {
     const char *zone, *description, *target;
-    int action;     /* enum action or -1 */
-    int64_t ttl;    /* or -1 */
-    int match;      /* enum match or -1 */
-    int confidence; /* or -1 */
-    /* any further zone key that a head may carry is handed over as it stands: FORMAT's head callback key by key */
+    int action;         /* enum action or -1 */
+    int64_t ttl;        /* or -1 */
+    int match;          /* enum match or -1 */
+    int confidence;     /* or -1 */
+    int mode;           /* enum mode or -1 */
+    int min_confidence; /* or -1 */
+    int64_t max_age;    /* seconds or -1 */
 };
 
 struct format_sink {
     void *context;
     /* An indicator was read. The sink decides; a non-zero return stops the parser, which returns it. */
     int (*indicator)(void *context, const struct indicator *indicator);
-    /* Something could not be read, and was skipped. path may be NULL; line and column from 1, 0 unknown. */
+    /* Something could not be read, and was skipped. path may be NULL; line and column from 1, 0 unknown. Before format_read
+     * returns -EBADMSG the reason is reported here too, with its place. */
     void (*fault)(void *context, uint32_t line, uint32_t column, const char *path, const char *message);
-    /* The head of a `sundew` file; called before the first indicator where the file has it there, else when it is met: the caller
-     * must not depend on order and reads a file whose head comes after its rules twice. May be NULL. */
+    /* The head of a `sundew` document; called once before the first indicator, with what has been met by then, and again at the
+     * end if head keys came after rules: then the caller reads the file a second time with that head. May be NULL. */
     void (*head)(void *context, const struct format_head *head);
     /* A page's outcome: `next` as the format gives it (OTX URL, TAXII token), more. May be NULL. */
     void (*page)(void *context, bool more, const char *next);
@@ -70,7 +75,9 @@ struct format_sink {
 
 struct format_options {
     bool refang;
-    bool protect; /* the list is for never_block: what it names is to be protected (warninglist types decide subtree or name) */
+    bool protect; /* the list is for never_block: what it names is to be protected (warninglist types decide subtree or name);
+                     names of one label are taken */
+    bool local;   /* an operator's own file: no octets at all are an empty list, not a failed download; one label will do */
 };
 
 /* Reads the whole stream. 0: the document is complete and was of the format. -EBADMSG: it is not (not JSON, HTML, cut off, an API

@@ -1,0 +1,203 @@
+/* feeds/format.c: the formats by name, their defaults, and the one way into their parsers. */
+#include "feeds/format.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "feeds/reading.h"
+
+enum { CONFIDENCE_BY_ZONE = 100 };
+
+static const struct {
+    const char *name;
+    int (*read)(struct reading *reading);
+    bool json;
+    bool lines; /* JSON lines */
+    bool window;
+    int confidence;   /* of an indicator that states none (FORMATS.md section 0) */
+    enum match match; /* of a name that states none */
+} formats[] = {
+    [FORMAT_SUNDEW] = {"sundew", format_sundew, true, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_JSONL] = {"jsonl", format_jsonl, true, true, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_THREATFOX] = {"threatfox", NULL, true, false, true, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_FEODO] = {"feodo", NULL, true, false, false, 90, MATCH_SUBTREE},
+    [FORMAT_URLHAUS] = {"urlhaus", NULL, true, false, true, 50, MATCH_SUBTREE},
+    [FORMAT_MISP] = {"misp", NULL, true, false, false, 70, MATCH_SUBTREE},
+    [FORMAT_STIX] = {"stix", NULL, true, false, false, 60, MATCH_SUBTREE},
+    [FORMAT_TAXII] = {"taxii", NULL, true, false, true, 60, MATCH_SUBTREE},
+    [FORMAT_OTX] = {"otx", NULL, true, false, true, 50, MATCH_SUBTREE},
+    [FORMAT_WARNINGLIST] = {"warninglist", NULL, true, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_DOMAINS] = {"domains", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_HOSTS] = {"hosts", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
+    [FORMAT_ADBLOCK] = {"adblock", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_RPZ] = {"rpz", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
+};
+_Static_assert(sizeof formats / sizeof formats[0] == FORMAT_COUNT, "every format has its row");
+
+const char *format_name(enum format format) {
+    return (unsigned)format < FORMAT_COUNT ? formats[format].name : NULL;
+}
+
+int format_from_name(const char *name, enum format *format) {
+    for (unsigned i = 0; i < FORMAT_COUNT; i++) {
+        if (strcmp(formats[i].name, name) == 0) {
+            *format = (enum format)i;
+            return 0;
+        }
+    }
+    return -EINVAL;
+}
+
+static bool ends_with(const char *path, const char *ending) {
+    size_t length = strlen(path), want = strlen(ending);
+    return length >= want && strcasecmp(path + length - want, ending) == 0;
+}
+
+enum format format_from_path(const char *path) {
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+    if (ends_with(file, ".json"))
+        return FORMAT_SUNDEW;
+    if (ends_with(file, ".jsonl"))
+        return FORMAT_JSONL;
+    if (ends_with(file, ".rpz") || ends_with(file, ".zone"))
+        return FORMAT_RPZ;
+    return strcasecmp(file, "hosts") == 0 || ends_with(file, ".hosts") ? FORMAT_HOSTS : FORMAT_DOMAINS;
+}
+
+bool format_is_window(enum format format) {
+    return formats[format].window;
+}
+
+int format_default_confidence(enum format format) {
+    return formats[format].confidence;
+}
+
+enum match format_default_match(enum format format, bool from_url) {
+    return from_url ? MATCH_EXACT : formats[format].match;
+}
+
+static int read_ahead(struct reading *reading) {
+    reading->ahead = malloc(READING_AHEAD);
+    if (!reading->ahead)
+        return -ENOMEM;
+    while (reading->ahead_end < READING_AHEAD) {
+        long got =
+            reading->source(reading->source_context, reading->ahead + reading->ahead_end, READING_AHEAD - reading->ahead_end);
+        if (got < 0) {
+            reading->source_error = (int)got;
+            return (int)got;
+        }
+        if (got == 0) {
+            reading->source_ended = true;
+            break;
+        }
+        reading->ahead_end += (size_t)got;
+    }
+    return 0;
+}
+
+/* Passes a byte order mark, and refuses what is no feed at all, whatever the format: nothing, a web page, an archive. */
+static int look_ahead(struct reading *reading) {
+    if (reading->ahead_end >= 3 && memcmp(reading->ahead, "\xEF\xBB\xBF", 3) == 0)
+        reading->ahead_at = 3;
+    size_t at = reading->ahead_at;
+    while (at < reading->ahead_end && strchr(" \t\r\n", reading->ahead[at]) && reading->ahead[at] != '\0')
+        at++;
+    const char *text = reading->ahead + at;
+    size_t left = reading->ahead_end - at;
+    if (left == 0 && reading->source_ended) {
+        if (!formats[reading->format].json && reading->options->local)
+            return 0;
+        return reading_refuse(reading, 1, 1, "the document is empty");
+    }
+    if (left >= 1 && text[0] == '<')
+        return reading_refuse(reading, 1, 1, "a web page (HTML or XML), not a document of format %s",
+                              formats[reading->format].name);
+    if (left >= 4 && (memcmp(text, "PK\3\4", 4) == 0 || memcmp(text, "\x1f\x8b", 2) == 0))
+        return reading_refuse(reading, 1, 1, "compressed data, not a document of format %s", formats[reading->format].name);
+    if (!formats[reading->format].json && memchr(reading->ahead, '\0', reading->ahead_end))
+        return reading_refuse(reading, 1, 1, "binary data, not a document of format %s", formats[reading->format].name);
+    return 0;
+}
+
+/* Where the value that begins at text ends, if it is an object that is closed on its first line; NULL otherwise. */
+static const char *closed_on_its_line(const char *text, const char *end) {
+    unsigned depth = 0;
+    bool quoted = false;
+    for (const char *at = text; at < end && *at != '\n'; at++) {
+        if (quoted && *at == '\\' && at + 1 < end)
+            at++;
+        else if (*at == '"')
+            quoted = !quoted;
+        else if (!quoted && (*at == '{' || *at == '['))
+            depth++;
+        else if (!quoted && (*at == '}' || *at == ']') && --depth == 0)
+            return at + 1;
+    }
+    return NULL;
+}
+
+/* JSON lines are told from a document by the text itself: their first line is a whole rule. */
+static bool looks_like_lines(const struct reading *reading) {
+    const char *text = reading->ahead + reading->ahead_at, *end = reading->ahead + reading->ahead_end;
+    while (text < end && strchr(" \t\r\n", *text) && *text != '\0')
+        text++;
+    if (text == end || *text == '[')
+        return false;
+    if (*text == '"')
+        return true;
+    const char *after = *text == '{' ? closed_on_its_line(text, end) : NULL;
+    if (!after)
+        return false;
+    size_t length = (size_t)(after - text);
+    while (after < end && strchr(" \t\r\n", *after) && *after != '\0')
+        after++;
+    if (after < end)
+        return *after == '{' || *after == '"';
+    return !memmem(text, length, "\"rules\"", 7) &&
+           (memmem(text, length, "\"domain\"", 8) || memmem(text, length, "\"ip\"", 4) || memmem(text, length, "\"client\"", 8));
+}
+
+static int open_json(struct reading *reading) {
+    const struct json_limits limits = {.lines = formats[reading->format].lines};
+    reading->json = json_reader_new(reading_source, reading, &limits);
+    return reading->json ? 0 : -ENOMEM;
+}
+
+int format_read(enum format format, json_source *source, void *source_context, const struct format_options *options,
+                const struct format_sink *sink, const char **why) {
+    static _Thread_local char reason[READING_WHY_MAX]; /* *why outlives the reading */
+    static const struct format_options none;
+    struct reading *reading = calloc(1, sizeof *reading);
+    if (why)
+        *why = NULL;
+    if (!reading)
+        return -ENOMEM;
+    reading->format = format;
+    reading->options = options ? options : &none;
+    reading->sink = sink;
+    reading->source = source;
+    reading->source_context = source_context;
+    int error = formats[format].read ? read_ahead(reading) : -ENOTSUP;
+    if (!error)
+        error = look_ahead(reading);
+    if (!error && format == FORMAT_SUNDEW && looks_like_lines(reading))
+        reading->format = FORMAT_JSONL;
+    if (!error && formats[reading->format].json)
+        error = open_json(reading);
+    if (!error)
+        error = formats[reading->format].read(reading);
+    if (error && why) {
+        memcpy(reason, reading->why, sizeof reason);
+        *why = reason[0] ? reason : strerror(-error);
+    }
+    json_reader_free(reading->json);
+    record_done(&reading->record);
+    free(reading->line_buffer);
+    free(reading->ahead);
+    free(reading);
+    return error;
+}
