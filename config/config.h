@@ -93,6 +93,7 @@ struct config {
     char *control; /* NULL: off */
     struct forward *forward;
     size_t forward_count;
+    bool forward_from_system; /* the file has none: "." goes to the servers of /etc/resolv.conf (count 0 if there are none) */
 
     struct {
         size_t size;
@@ -160,6 +161,12 @@ typedef void config_fault(void *context, const char *file, uint32_t line, uint32
 struct config *config_load(const char *path, config_fault *fault, void *context);
 struct config *config_parse(const char *path, const char *text, size_t length, config_fault *fault, void *context);
 const char *config_embedded(size_t *length); /* the embedded default's text */
+
+/* Where state and the control socket are when nobody says: $XDG_STATE_HOME/sundew (root without it: /var/lib/sundew, others
+ * ~/.local/state/sundew); root /run/sundew/control.sock, others $XDG_RUNTIME_DIR/sundew/control.sock, else in the state folder.
+ * The caller frees; NULL: no memory. */
+char *config_default_state(void);
+char *config_default_control(void);
 
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
