@@ -1,0 +1,269 @@
+/* feeds/build.c: see build.h. One reason to exist: stores + configuration -> ruleset -> snapshot, in one place. */
+#include "feeds/build.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "feeds/guard.h"
+#include "feeds/store.h"
+
+struct build *build_new(struct config *config, const char *snapshot, uint64_t seed) {
+    struct build *build = calloc(1, sizeof *build);
+    if (build == NULL)
+        return NULL;
+    build->config = config_ref(config);
+    build->snapshot = strdup(snapshot);
+    build->seed = seed;
+    build->zones = calloc(config->zone_count + 1, sizeof *build->zones);
+    if (build->snapshot == NULL || build->zones == NULL) {
+        build_free(build);
+        return NULL;
+    }
+    build->zone_count = config->zone_count;
+    for (size_t i = 0; i < build->zone_count; i++) {
+        build->zones[i].zone = &config->zones[i];
+        build->zones[i].ages_at = INT64_MAX;
+    }
+    return build;
+}
+
+int build_add_part(struct build_part **parts, size_t *count, const char *store, const char *source, enum format format) {
+    struct build_part part = {.store = strdup(store), .source = strdup(source), .format = format};
+    struct build_part *larger = realloc(*parts, (*count + 1) * sizeof *larger);
+    if (larger != NULL)
+        *parts = larger;
+    if (larger == NULL || part.store == NULL || part.source == NULL) {
+        free(part.store);
+        free(part.source);
+        return -ENOMEM;
+    }
+    larger[(*count)++] = part;
+    return 0;
+}
+
+static void free_parts(struct build_part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        free(parts[i].store);
+        free(parts[i].source);
+    }
+    free(parts);
+}
+
+void build_free(struct build *build) {
+    if (build == NULL)
+        return;
+    for (size_t i = 0; i < build->zone_count; i++) {
+        struct build_zone *zone = &build->zones[i];
+        free_parts(zone->parts, zone->part_count);
+        for (size_t k = 0; k < zone->refusal_count; k++) {
+            free(zone->refusals[k].rule);
+            free(zone->refusals[k].why);
+            free(zone->refusals[k].source);
+        }
+        free(zone->refusals);
+    }
+    free_parts(build->never, build->never_count);
+    free(build->zones);
+    free(build->snapshot);
+    config_unref(build->config);
+    free(build);
+}
+
+static void refuse(struct build_zone *zone, const char *rule, const char *why, const char *source, uint32_t line) {
+    zone->counts.rejected++;
+    if (zone->refusal_count >= BUILD_REFUSALS_KEPT)
+        return;
+    if ((zone->refusal_count & (zone->refusal_count - 1)) == 0) {
+        size_t room = zone->refusal_count == 0 ? 1 : zone->refusal_count * 2;
+        struct refusal *larger = realloc(zone->refusals, room * sizeof *larger);
+        if (larger == NULL)
+            return;
+        zone->refusals = larger;
+    }
+    zone->refusals[zone->refusal_count++] =
+        (struct refusal){.rule = strdup(rule), .why = strdup(why), .source = strdup(source), .line = line};
+}
+
+static void rule_text(const struct rule *rule, char text[NAME_TEXT_MAX + 2]) {
+    if (rule->trigger == TRIGGER_DOMAIN || rule->trigger == TRIGGER_NAMESERVER) {
+        const char *star = rule->match == MATCH_BELOW ? "*." : "";
+        strcpy(text, star);
+        name_to_text(rule->name.wire, text + strlen(star));
+    } else {
+        prefix_to_text(&rule->prefix, text);
+    }
+}
+
+static void refuse_rule(struct build_zone *zone, const struct rule *rule, const char *why) {
+    char text[NAME_TEXT_MAX + 2];
+    rule_text(rule, text);
+    refuse(zone, text, why, rule->source, rule->line);
+}
+
+struct run {
+    struct build *build;
+    struct ruleset *rules;
+    struct guard *guard;
+};
+
+static int add_rule(struct run *run, struct build_zone *zone, int index, const struct selection *selection,
+                    struct store_record *record) {
+    struct rule *rule = &record->indicator.rule;
+    if (record->indicator.revoked)
+        return 0;
+    int64_t ages_at = select_ages_at(selection, &record->indicator, record->carried);
+    enum selected selected = select_rule(selection, &record->indicator, record->carried);
+    if (selected == SELECT_INCOMPLETE)
+        refuse_rule(zone, rule, rule->action == ACTION_CNAME ? "an action \"cname\" without a target"
+                                                             : "an action \"local\" without records");
+    else if (selected == SELECT_EXPIRED)
+        zone->counts.expired++;
+    else if (selected != SELECT_TAKEN)
+        zone->counts.left[selected]++;
+    if (selected != SELECT_TAKEN)
+        return 0;
+    if (rule->trigger == TRIGGER_NAMESERVER || rule->trigger == TRIGGER_NAMESERVER_IP) {
+        zone->counts.not_enforced++;
+        return 0;
+    }
+    const char *why = guard_refuses(run->guard, rule);
+    int error = why != NULL ? -EINVAL : ruleset_add(run->rules, index, rule, &why);
+    if (error == -EINVAL) {
+        refuse_rule(zone, rule, why != NULL ? why : "cannot be compiled");
+        return 0;
+    }
+    if (error == 0) {
+        zone->counts.rules++;
+        if (ages_at < zone->ages_at)
+            zone->ages_at = ages_at;
+    }
+    return error;
+}
+
+static struct selection selection_of(const struct build *build, const struct build_zone *zone, enum format format) {
+    return (struct selection){.config = build->config,
+                              .zone = zone->zone,
+                              .format = format,
+                              .feed = zone->feed,
+                              .window = zone->window,
+                              .now = build->now,
+                              .fetched_at = zone->fetched_at,
+                              .body_at = zone->body_at};
+}
+
+/* A store that is damaged costs what comes after the damage, said as a refusal; the next look at its source makes it anew. */
+static int add_part(struct run *run, struct build_zone *zone, int index, const struct build_part *part) {
+    struct store_reader *reader;
+    int item = store_open(&reader, part->store);
+    if (item != 0) {
+        refuse(zone, part->source, "the saved copy cannot be read", part->source, 0);
+        return 0;
+    }
+    struct selection selection = selection_of(run->build, zone, part->format);
+    selection.head = store_head(reader);
+    struct store_counts counts = store_counts(reader);
+    zone->counts.ignored += counts.ignored;
+    struct store_record record;
+    uint64_t faults = 0;
+    int error = 0;
+    while (error == 0 && (item = store_next(reader, &record)) > STORE_END) {
+        if (item == STORE_FAULT) {
+            faults++;
+            refuse(zone, record.path, record.message, part->source, record.line);
+        } else {
+            record.indicator.rule.source = part->source;
+            error = add_rule(run, zone, index, &selection, &record);
+        }
+    }
+    zone->counts.rejected += counts.faults - faults;
+    if (item < 0)
+        refuse(zone, part->source, "the saved copy is damaged", part->source, 0);
+    store_close(reader);
+    return error == -ENOMEM ? error : 0;
+}
+
+static int add_zone(struct run *run, struct build_zone *zone) {
+    struct ruleset_zone head = {.name = zone->zone->name,
+                                .mode = zone->zone->mode,
+                                .clients = zone->zone->clients,
+                                .client_count = zone->zone->client_count};
+    int index = ruleset_add_zone(run->rules, &head), error = index < 0 ? index : 0;
+    /* "clients": [] names nobody, so the zone holds for nobody */
+    if (zone->zone->clients_set && zone->zone->client_count == 0)
+        return error;
+    for (size_t i = 0; i < zone->part_count && error == 0; i++)
+        error = add_part(run, zone, index, &zone->parts[i]);
+    return error;
+}
+
+/* never_block files: what they name is protected, whatever action they would have as policy. */
+static int add_never(struct run *run, const struct build_part *part) {
+    struct store_reader *reader;
+    struct store_record record;
+    if (store_open(&reader, part->store) != 0)
+        return 0;
+    int error = 0;
+    while (error == 0 && store_next(reader, &record) > STORE_END) {
+        const struct rule *rule = &record.indicator.rule;
+        if (rule->trigger == TRIGGER_DOMAIN)
+            error = guard_add_name(run->guard, &rule->name, rule->match == MATCH_EXACT, GUARD_NEVER_BLOCK);
+        else if (rule->trigger == TRIGGER_IP)
+            error = guard_add_prefix(run->guard, &rule->prefix, GUARD_NEVER_BLOCK);
+    }
+    store_close(reader);
+    return error;
+}
+
+static int fill(struct run *run) {
+    struct build *build = run->build;
+    guard_load_suffixes(run->guard, NULL);
+    int error = guard_add_config(run->guard, build->config);
+    for (size_t i = 0; i < build->never_count && error == 0; i++)
+        error = add_never(run, &build->never[i]);
+    for (size_t i = 0; i < build->zone_count && error == 0; i++)
+        error = add_zone(run, &build->zones[i]);
+    return error == 0 ? guard_protect(run->guard, run->rules) : error;
+}
+
+void build_run(struct build *build) {
+    const struct config *config = build->config;
+    struct ruleset_answers answers = {.loopback = config->policy.loopback,
+                                      .has_ipv4 = config->policy.has_ipv4,
+                                      .has_ipv6 = config->policy.has_ipv6,
+                                      .sinkhole_ipv4 = config->policy.sinkhole_ipv4,
+                                      .sinkhole_ipv6 = config->policy.sinkhole_ipv6};
+    struct run run = {.build = build, .rules = ruleset_new(&answers), .guard = guard_new(build->seed)};
+    build->error = run.rules == NULL || run.guard == NULL ? -ENOMEM : fill(&run);
+    if (build->error != 0)
+        snprintf(build->published.why, sizeof build->published.why, "cannot build the policy: %s", strerror(-build->error));
+    guard_free(run.guard);
+    if (build->error == 0) {
+        struct compile_options options = {.seed = build->seed};
+        config_policy_digest(config, options.digest);
+        build->error = publish_snapshot(build->snapshot, run.rules, &options, &build->published);
+    }
+    ruleset_free(run.rules);
+}
+
+int build_count(const struct selection *selection, const char *store, uint64_t *count) {
+    struct store_reader *reader;
+    struct store_record record;
+    int item = store_open(&reader, store);
+    if (item != 0)
+        return item;
+    struct selection choice = *selection;
+    choice.head = store_head(reader);
+    uint64_t taken = 0;
+    while ((item = store_next(reader, &record)) > STORE_END) {
+        if (item != STORE_RULE || record.indicator.revoked)
+            continue;
+        enum selected selected = select_rule(&choice, &record.indicator, record.carried);
+        taken += selected == SELECT_TAKEN || selected == SELECT_EXPIRED;
+    }
+    store_close(reader);
+    if (item == STORE_END)
+        *count = taken;
+    return item;
+}
