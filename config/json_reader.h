@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "config/json_source.h"
+
 enum json_event {
     JSON_ERROR = -1, /* not JSON from here on; sticky */
     JSON_END = 0,    /* the document is complete (for JSON lines: the input is) */
@@ -39,9 +41,6 @@ struct json_limits {
     bool lines;    /* JSON lines: many documents, one a line; a faulty line is reported as JSON_ERROR once and skipped by
                       json_skip_line */
 };
-
-/* Fills buffer, returns octets read, 0 at the end, -errno. */
-typedef long json_source(void *context, char *buffer, size_t size);
 
 struct json_reader;
 

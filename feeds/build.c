@@ -116,8 +116,8 @@ static int add_rule(struct run *run, struct build_zone *zone, int index, const s
     int64_t ages_at = select_ages_at(selection, &record->indicator, record->carried);
     enum selected selected = select_rule(selection, &record->indicator, record->carried);
     if (selected == SELECT_INCOMPLETE)
-        refuse_rule(zone, rule, rule->action == ACTION_CNAME ? "an action \"cname\" without a target"
-                                                             : "an action \"local\" without records");
+        refuse_rule(zone, rule,
+                    rule->action == ACTION_CNAME ? "an action \"cname\" without a target" : "an action \"local\" without records");
     else if (selected == SELECT_EXPIRED)
         zone->counts.expired++;
     else if (selected != SELECT_TAKEN)

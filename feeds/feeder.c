@@ -88,7 +88,7 @@ static void answer_waiting(struct feeder *feeder, bool settled) {
         }
         *at = refresh->next;
         if (refresh->report)
-            reply(feeder, refresh->id, true, NULL, refresh->rejected ? report_rejected(feeder) : report_zones(feeder));
+            reply(feeder, refresh->id, true, NULL, report_zones(feeder, refresh->rejected));
         else
             answer_refresh(feeder, refresh);
         refresh_free(refresh);
@@ -117,10 +117,8 @@ static void keep_outcomes(struct feeder *feeder, struct build *build) {
         if (fresh->counts.rejected > old.counts.rejected && fresh->refusal_count > 0)
             link_log(&feeder->link, "warning", "zone %s: %llu rules rejected, the first: %s: %s", zone->name,
                      (unsigned long long)fresh->counts.rejected, fresh->refusals[0].rule, fresh->refusals[0].why);
-        zone->outcome = (struct build_zone){.counts = fresh->counts,
-                                            .refusals = fresh->refusals,
-                                            .refusal_count = fresh->refusal_count,
-                                            .ages_at = fresh->ages_at};
+        zone->outcome = (struct build_zone){
+            .counts = fresh->counts, .refusals = fresh->refusals, .refusal_count = fresh->refusal_count, .ages_at = fresh->ages_at};
         fresh->refusals = old.refusals;
         fresh->refusal_count = old.refusal_count;
     }
@@ -139,15 +137,15 @@ static void say_outcome(struct feeder *feeder, const struct build_job *job) {
         if (feeder->last_failure != NULL)
             link_log(&feeder->link, "info", "the policy can be written again");
         state_set(&feeder->last_failure, NULL);
-        link_send(&feeder->link, json_pack("{s:s, s:I, s:s, s:s}", "type", "published", "serial", (json_int_t)job->serial,
-                                           "path", job->build->snapshot, "id", published->id));
+        link_send(&feeder->link, json_pack("{s:s, s:I, s:s, s:s}", "type", "published", "serial", (json_int_t)job->serial, "path",
+                                           job->build->snapshot, "id", published->id));
         return;
     }
     if (feeder->last_failure == NULL || strcmp(feeder->last_failure, published->why) != 0)
         link_log(&feeder->link, "error", "%s; the last policy stays in force", published->why);
     state_set(&feeder->last_failure, published->why);
-    link_send(&feeder->link, json_pack("{s:s, s:I, s:s}", "type", "failed", "serial", (json_int_t)job->serial, "why",
-                                       published->why));
+    link_send(&feeder->link,
+              json_pack("{s:s, s:I, s:s}", "type", "failed", "serial", (json_int_t)job->serial, "why", published->why));
 }
 
 static void build_done(struct job *job) {

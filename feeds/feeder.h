@@ -27,10 +27,10 @@ struct feeder {
     char directory[PATH_MAX]; /* STATE/zones */
     struct zone *zones;       /* configured ones, then never_block files */
     size_t zone_count;
-    bool dirty;          /* something changed since the last build began */
-    bool building;       /* a build is among the jobs */
-    bool started;        /* the first build of this configuration is out: feeds may begin */
-    char *last_failure;  /* said, and not to be said again */
+    bool dirty;         /* something changed since the last build began */
+    bool building;      /* a build is among the jobs */
+    bool started;       /* the first build of this configuration is out: feeds may begin */
+    char *last_failure; /* said, and not to be said again */
     int last_state_error;
     struct refresh *refreshes;
     struct fetcher *fetcher; /* feeds/fetch.h */
@@ -44,6 +44,6 @@ void feeder_changed(struct feeder *feeder); /* rules changed: build when the job
 void feeder_settle(struct feeder *feeder);  /* something ended: see what is to be done next */
 struct zone *feeder_zone(struct feeder *feeder, uint64_t generation, size_t index); /* NULL: of another configuration */
 void feeder_fetched(struct zone *zone, enum outcome outcome); /* an attempt ended; feeder_changed first if rules did */
-void feeder_state_error(struct feeder *feeder, int error); /* the state directory can't be written: said once per change */
+void feeder_state_error(struct feeder *feeder, int error);    /* the state directory can't be written: said once per change */
 
 #endif

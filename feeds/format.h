@@ -6,7 +6,7 @@
 #ifndef SUNDEW_FEEDS_FORMAT_H
 #define SUNDEW_FEEDS_FORMAT_H
 
-#include "config/json_reader.h"
+#include "config/json_source.h"
 #include "policy/rule.h"
 
 enum format {

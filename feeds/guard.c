@@ -335,8 +335,7 @@ const char *guard_refuses(struct guard *guard, const struct rule *rule) {
 /* True if a rule was accepted for a parent of this public suffix. */
 static bool below_listed(const struct guard *guard, const struct name_key *key) {
     for (unsigned k = key->labels - 1u; k >= 2 && k < key->labels; k--) {
-        const struct entry *entry =
-            find(guard, nonzero(key->hash[k]), key->wire + key->at[k], (size_t)key->length - key->at[k]);
+        const struct entry *entry = find(guard, nonzero(key->hash[k]), key->wire + key->at[k], (size_t)key->length - key->at[k]);
         if (entry->hash != 0 && entry->flags & IS_LISTED)
             return true;
     }

@@ -52,12 +52,8 @@ static void keep_why(struct ingest *ingest, const char *text) {
 
 int ingest_read(struct ingest *ingest, struct store_writer *writer, json_source *source, void *source_context) {
     struct context context = {.ingest = ingest, .writer = writer};
-    struct format_sink sink = {.context = &context,
-                               .indicator = on_indicator,
-                               .fault = on_fault,
-                               .head = on_head,
-                               .page = on_page,
-                               .ignored = on_ignored};
+    struct format_sink sink = {
+        .context = &context, .indicator = on_indicator, .fault = on_fault, .head = on_head, .page = on_page, .ignored = on_ignored};
     const char *why = NULL;
     ingest_done(ingest);
     int error = format_read(ingest->format, source, source_context, &ingest->options, &sink, &why);

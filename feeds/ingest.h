@@ -12,8 +12,8 @@ struct ingest {
     struct format_options options;
     int64_t carried; /* of all that is read: when it was fetched */
     /* --- outcome; reset at each call --- */
-    bool more;      /* a page that isn't the last */
-    char *next;     /* what to ask for next (OTX: URL, TAXII: token), or NULL; ingest_done frees it */
+    bool more;     /* a page that isn't the last */
+    char *next;    /* what to ask for next (OTX: URL, TAXII: token), or NULL; ingest_done frees it */
     char why[256]; /* on failure: fit for an operator, no control characters */
     int (*observe)(void *context, uint32_t line, uint32_t column, const char *path, const char *message); /* may be NULL */
     void *observer;

@@ -12,7 +12,7 @@ enum { PUBLISH_ID_SIZE = 17 };
 struct published {
     char id[PUBLISH_ID_SIZE]; /* snapshot_id */
     uint64_t rules;
-    bool changed; /* false: the same policy was already in force, the file was left alone */
+    bool changed;  /* false: the same policy was already in force, the file was left alone */
     char why[256]; /* on failure */
 };
 

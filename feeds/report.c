@@ -41,9 +41,12 @@ static bool is_stale(const struct zone *zone, int64_t at, int64_t now) {
 
 static json_t *report_left(const struct build_counts *counts) {
     static const char *const names[SELECT_COUNT] = {
-        [SELECT_CONFIDENCE] = "min_confidence", [SELECT_FAMILY] = "families",
-        [SELECT_THREAT_TYPE] = "threat_types",  [SELECT_COMPROMISED] = "exclude_compromised",
-        [SELECT_TO_IDS] = "to_ids",             [SELECT_URL] = "urls",
+        [SELECT_CONFIDENCE] = "min_confidence",
+        [SELECT_FAMILY] = "families",
+        [SELECT_THREAT_TYPE] = "threat_types",
+        [SELECT_COMPROMISED] = "exclude_compromised",
+        [SELECT_TO_IDS] = "to_ids",
+        [SELECT_URL] = "urls",
         [SELECT_SHARED] = "shared_hosts",
     };
     json_t *left = json_object();
@@ -77,28 +80,30 @@ static json_t *report_zone(const struct zone *zone) {
     return object;
 }
 
-json_t *report_zones(const struct feeder *feeder) {
+static json_t *report_refusals(const struct zone *zone) {
     json_t *array = json_array();
-    for (size_t i = 0; i < feeder->zone_count; i++)
-        if (feeder->zones[i].config != NULL)
-            json_array_append_new(array, report_zone(&feeder->zones[i]));
+    for (size_t i = 0; i < zone->outcome.refusal_count; i++) {
+        const struct refusal *refusal = &zone->outcome.refusals[i];
+        json_t *object = json_object();
+        json_object_set_new(object, "rule", text_or_null(refusal->rule));
+        json_object_set_new(object, "why", text_or_null(refusal->why));
+        json_object_set_new(object, "source", text_or_null(refusal->source));
+        json_object_set_new(object, "line", refusal->line == 0 ? json_null() : json_integer(refusal->line));
+        json_array_append_new(array, object);
+    }
     return array;
 }
 
-json_t *report_rejected(const struct feeder *feeder) {
+json_t *report_zones(const struct feeder *feeder, bool rejected) {
     json_t *array = json_array();
     for (size_t i = 0; i < feeder->zone_count; i++) {
         const struct zone *zone = &feeder->zones[i];
-        for (size_t k = 0; k < zone->outcome.refusal_count; k++) {
-            const struct refusal *refusal = &zone->outcome.refusals[k];
-            json_t *object = json_object();
-            json_object_set_new(object, "zone", text_or_null(zone->name));
-            json_object_set_new(object, "rule", text_or_null(refusal->rule));
-            json_object_set_new(object, "why", text_or_null(refusal->why));
-            json_object_set_new(object, "source", text_or_null(refusal->source));
-            json_object_set_new(object, "line", refusal->line == 0 ? json_null() : json_integer(refusal->line));
-            json_array_append_new(array, object);
-        }
+        if (zone->config == NULL)
+            continue;
+        json_t *object = report_zone(zone);
+        if (rejected)
+            json_object_set_new(object, "rejected_rules", report_refusals(zone));
+        json_array_append_new(array, object);
     }
     return array;
 }

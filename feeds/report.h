@@ -6,7 +6,7 @@
 
 #include "feeds/feeder.h"
 
-json_t *report_zones(const struct feeder *feeder);    /* an array, one object a zone, in order */
-json_t *report_rejected(const struct feeder *feeder); /* an array of {zone, rule, why, source, line} */
+/* An array, one object a zone, in order. rejected: each with "rejected_rules", a list of {rule, why, source, line}. */
+json_t *report_zones(const struct feeder *feeder, bool rejected);
 
 #endif

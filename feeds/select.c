@@ -79,13 +79,13 @@ static void complete(const struct selection *selection, struct indicator *indica
         rule->target = zone->target != NULL ? zone->target : head != NULL ? head->target : NULL;
     rule->action = action;
     if (rule->ttl == RULE_TTL_UNSET)
-        rule->ttl = zone->ttl >= 0                      ? (uint32_t)zone->ttl
+        rule->ttl = zone->ttl >= 0                   ? (uint32_t)zone->ttl
                     : head != NULL && head->ttl >= 0 ? (uint32_t)head->ttl
-                                                        : selection->config->policy.ttl;
+                                                     : selection->config->policy.ttl;
     if (rule->match == MATCH_COUNT)
-        rule->match = zone->match >= 0                      ? (enum match)zone->match
+        rule->match = zone->match >= 0                   ? (enum match)zone->match
                       : head != NULL && head->match >= 0 ? (enum match)head->match
-                                                            : format_default_match(selection->format, indicator->from_url);
+                                                         : format_default_match(selection->format, indicator->from_url);
 }
 
 static int64_t max_age(const struct selection *selection) {

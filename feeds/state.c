@@ -124,14 +124,20 @@ bool state_load(struct state *state, const char *directory, const char *zone, co
     state->not_before = take_integer(object, "not_before");
     state->body_hash = (uint64_t)take_integer(object, "body_hash");
     state->held = json_is_true(json_object_get(object, "held"));
-    take_string(object, "etag", &state->etag);
-    take_string(object, "last_modified", &state->last_modified);
+    const char *version = json_string_value(json_object_get(object, "version"));
+    state->by_other = version == NULL || strcmp(version, SUNDEW_VERSION) != 0;
+    if (!state->by_other) {
+        take_string(object, "etag", &state->etag);
+        take_string(object, "last_modified", &state->last_modified);
+    } else {
+        state->body_hash = 0;
+    }
     take_string(object, "added_after", &state->added_after);
     const char *key;
     json_t *mark;
     json_object_foreach(json_object_get(object, "members"), key, mark) {
         if (json_is_string(mark))
-            state_add_member(state, key, json_string_value(mark));
+            state_add_member(state, key, state->by_other ? "" : json_string_value(mark));
     }
     json_decref(object);
     return true;
@@ -145,9 +151,9 @@ int state_save(const struct state *state, const char *directory, const char *zon
     json_t *members = json_object();
     for (size_t i = 0; i < state->member_count; i++)
         json_object_set_new(members, state->members[i].key, json_string(state->members[i].mark));
-    json_t *object = json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s*, s:s*, s:s*, s:o}", "source", state->source, "reading",
-                               state->reading, "fetched_at", (json_int_t)state->fetched_at, "body_at",
-                               (json_int_t)state->body_at, "not_before", (json_int_t)state->not_before, "body_hash",
+    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s*, s:s*, s:s*, s:o}", "version", SUNDEW_VERSION,
+                               "source", state->source, "reading", state->reading, "fetched_at", (json_int_t)state->fetched_at,
+                               "body_at", (json_int_t)state->body_at, "not_before", (json_int_t)state->not_before, "body_hash",
                                (json_int_t)state->body_hash, "held", (int)state->held, "etag", state->etag, "last_modified",
                                state->last_modified, "added_after", state->added_after, "members", members);
     char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(1));

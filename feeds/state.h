@@ -20,7 +20,8 @@ struct state_member {
 
 struct state {
     char *source;       /* redacted */
-    char *reading;      /* format and parser options and version: copies made otherwise aren't these */
+    char *reading;      /* format and parser options: copies made otherwise aren't these */
+    bool by_other;      /* another version of sundew wrote it: copies hold, but all sources are to be read again */
     int64_t fetched_at; /* last successful fetch, unchanged ones included; 0 never */
     int64_t body_at;    /* the fetch that brought the present body */
     int64_t not_before; /* Retry-After */

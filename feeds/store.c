@@ -183,8 +183,8 @@ static uint8_t *put_string(uint8_t *to, const char *text, size_t length) {
 
 int store_put(struct store_writer *writer, const struct indicator *indicator, int64_t carried) {
     const struct rule *rule = &indicator->rule;
-    const char *strings[] = {rule->family, indicator->family_id, rule->reference, indicator->threat_type,
-                             indicator->id, rule->target,        rule->records};
+    const char *strings[] = {rule->family,  indicator->family_id, rule->reference, indicator->threat_type,
+                             indicator->id, rule->target,         rule->records};
     size_t lengths[7], need = 400;
     uint32_t flags = 0;
     for (size_t i = 0; i < 7; i++) {
@@ -275,8 +275,7 @@ int store_put_head(struct store_writer *writer, const struct format_head *head) 
 }
 
 struct store_counts store_written(const struct store_writer *writer) {
-    return (struct store_counts){
-        .rules = writer->header.rules, .faults = writer->header.faults, .ignored = writer->header.ignored};
+    return (struct store_counts){.rules = writer->header.rules, .faults = writer->header.faults, .ignored = writer->header.ignored};
 }
 
 int store_commit(struct store_writer *writer, bool sync) {
@@ -442,8 +441,7 @@ int store_open(struct store_reader **out, const char *path) {
 }
 
 struct store_counts store_counts(const struct store_reader *reader) {
-    return (struct store_counts){
-        .rules = reader->header.rules, .faults = reader->header.faults, .ignored = reader->header.ignored};
+    return (struct store_counts){.rules = reader->header.rules, .faults = reader->header.faults, .ignored = reader->header.ignored};
 }
 
 const struct format_head *store_head(const struct store_reader *reader) {

@@ -49,8 +49,8 @@ int zone_init(struct zone *zone, struct feeder *feeder, const struct zone_config
     redact_url(source, shown, sizeof shown);
     zone->source = strdup(source);
     zone->shown = strdup(shown);
-    if (zone->source == NULL || zone->shown == NULL || (config == NULL ? asprintf(&zone->name, ".never/%s", source)
-                                                                       : asprintf(&zone->name, "%s", config->name)) < 0)
+    if (zone->source == NULL || zone->shown == NULL ||
+        (config == NULL ? asprintf(&zone->name, ".never/%s", source) : asprintf(&zone->name, "%s", config->name)) < 0)
         return -ENOMEM;
     bool builtin = config != NULL && config->builtin != NULL;
     zone->is_feed = !builtin && redact_is_url(source);
@@ -58,9 +58,9 @@ int zone_init(struct zone *zone, struct feeder *feeder, const struct zone_config
     zone->is_glob = !builtin && !zone->is_feed && strpbrk(source, "*?[") != NULL && stat(source, &status) != 0;
     zone->format = zone_member_format(zone, "");
     zone->window = zone->is_feed && (config->window >= 0 ? config->window != 0 : format_is_window(zone->format));
-    snprintf(reading, sizeof reading, "%s %s%s%s", SUNDEW_VERSION,
-             config != NULL && config->format != NULL ? config->format : format_name(zone->format),
-             zone->window ? " window" : "", config != NULL && config->refang ? " refang" : "");
+    snprintf(reading, sizeof reading, "%s%s%s",
+             config != NULL && config->format != NULL ? config->format : format_name(zone->format), zone->window ? " window" : "",
+             config != NULL && config->refang ? " refang" : "");
     load_members(zone, state_load(&zone->state, feeder->directory, zone->name, shown, reading));
     zone->outcome.ages_at = INT64_MAX;
     return 0;
