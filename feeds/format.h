@@ -39,7 +39,7 @@ struct indicator {
     bool allow;       /* adblock @@: a passthru */
     const char *id;   /* the feed's own id of the record; keys window state; NULL: the value itself. One id may come with several
                          indicators (an OR chain, a composite): they are one record, and replace it whole */
-    bool revoked;     /* STIX revoked: removes all of `id` from the window state; nothing else but `id` need be set */
+    bool revoked;     /* STIX revoked, MISP deleted: removes all of `id` from the window state; nothing else but `id` need be set */
     uint32_t column;  /* rule.line and this: where it stands; 0 unknown */
     const char *path; /* "rules[3]" for faults; borrowed for the call; NULL where the format has no paths */
 };
@@ -59,7 +59,7 @@ struct format_head {
 
 struct format_sink {
     void *context;
-    /* An indicator was read. The sink decides; a non-zero return stops the parser, which returns it. */
+    /* An indicator was read. 0: go on. -errno stops the parser, which returns it. */
     int (*indicator)(void *context, const struct indicator *indicator);
     /* Something could not be read, and was skipped. path may be NULL; line and column from 1, 0 unknown. Before format_read
      * returns -EBADMSG the reason is reported here too, with its place. */

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "feeds/normalise.h"
+
 static long from_source(struct reading *reading, char *buffer, size_t size) {
     if (reading->source_ended)
         return 0;
@@ -127,6 +129,33 @@ void reading_blank(struct indicator *indicator) {
 
 int reading_emit(struct reading *reading, const struct indicator *indicator) {
     return reading->sink->indicator(reading->sink->context, indicator);
+}
+
+int reading_emit_value(struct reading *reading, struct indicator *indicator, enum reading_value how, const char *text,
+                       size_t length, const char *field) {
+    unsigned flags = reading->options->refang ? NORMALISE_REFANG : 0;
+    struct value value;
+    const char *why;
+    int error;
+    if (how == READING_URL)
+        error = normalise_url(text, length, flags, &value, &why);
+    else
+        error = normalise(text, length, flags | (how == READING_WITH_PORT ? NORMALISE_PORT : 0), &value, &why);
+    if (error) {
+        reading_fault(reading, indicator->rule.line, indicator->column, indicator->path, field, "%s: \"%.80s\"", why, text);
+        return 1;
+    }
+    struct rule *rule = &indicator->rule;
+    rule->match = value.star ? MATCH_BELOW : value.dot ? MATCH_SUBTREE : MATCH_COUNT;
+    indicator->from_url = how == READING_URL;
+    if (value.kind == VALUE_NAME) {
+        rule->trigger = TRIGGER_DOMAIN;
+        rule->name = value.name;
+    } else {
+        rule->trigger = TRIGGER_IP;
+        rule->prefix = value.prefix;
+    }
+    return reading_emit(reading, indicator);
 }
 
 void reading_ignored(struct reading *reading, const char *why) {

@@ -53,6 +53,14 @@ int reading_line(struct reading *reading, char **line, size_t *length);
 /* Hands an indicator on; fills in confidence, TTL and so on only where the parser did. Returns what the sink returns. */
 int reading_emit(struct reading *reading, const struct indicator *indicator);
 
+/* How a record's value is to be read: a name or address; one that carries a port; a URL, of which the host counts. */
+enum reading_value { READING_PLAIN, READING_WITH_PORT, READING_URL };
+
+/* Normalises a record's value into the indicator (trigger, name or prefix, from_url, place and path) and hands it on. 0 handed on,
+ * 1 it couldn't be read and was reported as a fault of `field`, or the sink's -errno. */
+int reading_emit_value(struct reading *reading, struct indicator *indicator, enum reading_value how, const char *text,
+                       size_t length, const char *field);
+
 /* An indicator with everything unset. */
 void reading_blank(struct indicator *indicator);
 

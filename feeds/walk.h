@@ -1,0 +1,22 @@
+/* feeds/walk.h: walks documents whose records lie in arrays, alone or under keys: [{}, {}], {"id": [{}]}, {"data": [{}]}.
+ *
+ * Private to the parsers of abuse.ch's formats. The document is streamed; reading->record holds one record at a time. */
+#ifndef SUNDEW_FEEDS_WALK_H
+#define SUNDEW_FEEDS_WALK_H
+
+#include "feeds/reading.h"
+
+struct walk {
+    struct record_reader fields;
+    void *context;
+    /* A record was read; `id` is the key above it, NULL in a bare array; reading->path names it. 0 it was of the format (whether or
+     * not DNS can see it), 1 it was not (and was reported), -errno. */
+    int (*record)(void *context, const char *id);
+    /* A key of the outermost object whose value isn't a record: `text` of a string, else NULL. True: it's known, and fine. */
+    bool (*scalar)(void *context, const char *key, const char *text);
+};
+
+/* 0, or -EBADMSG: not JSON, or not one record of the format among those that were there. */
+int walk_records(struct reading *reading, const struct walk *walk);
+
+#endif
