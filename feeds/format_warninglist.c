@@ -16,9 +16,7 @@ struct warninglist {
     bool list;             /* was met */
     bool attributes;       /* "matching_attributes" was met ... */
     bool names, addresses; /* ... and holds some that are names, addresses */
-    uint32_t line, column; /* of `matching_attributes` */
-    /* Entries met before the type was: text, NUL; their places follow from their order only, and are left out. */
-    struct record held;
+    struct record held;    /* entries met before the type was: their place (two numbers of 32 bits), text, NUL */
 };
 
 static enum kind kind_from(const char *type) {
@@ -72,6 +70,14 @@ static int read_entry(struct warninglist *list, const char *text, size_t length,
     return reading_emit(reading, &indicator);
 }
 
+static int hold_entry(struct warninglist *list, const char *text, size_t length) {
+    const uint32_t place[2] = {json_line(list->reading->json), json_column(list->reading->json)};
+    long kept = record_keep(&list->held, (const char *)place, sizeof place);
+    if (kept >= 0)
+        kept = record_keep(&list->held, text, strnlen(text, length));
+    return kept < 0 ? (int)kept : 0;
+}
+
 /* After the ARRAY event of "list". */
 static int read_list(struct warninglist *list) {
     struct json_reader *json = list->reading->json;
@@ -84,8 +90,7 @@ static int read_list(struct warninglist *list) {
         if (event == JSON_STRING && list->kind != KIND_UNKNOWN && list->attributes) {
             error = read_entry(list, text, length, json_line(json), json_column(json));
         } else if (event == JSON_STRING) {
-            long kept = record_keep(&list->held, text, strlen(text));
-            error = kept < 0 ? (int)kept : 0;
+            error = hold_entry(list, text, length);
         } else {
             reading_fault(list->reading, json_line(json), json_column(json), "list", NULL, "text is expected here");
             bool nested = event == JSON_OBJECT || event == JSON_ARRAY;
@@ -99,13 +104,15 @@ static int read_list(struct warninglist *list) {
 }
 
 static int read_held(struct warninglist *list) {
+    uint32_t place[2];
     for (size_t at = 0; at < list->held.used;) {
-        const char *text = list->held.text + at;
+        memcpy(place, list->held.text + at, sizeof place);
+        const char *text = list->held.text + at + sizeof place + 1;
         size_t length = strlen(text);
-        int error = read_entry(list, text, length, 0, 0);
+        int error = read_entry(list, text, length, place[0], place[1]);
         if (error)
             return error;
-        at += length + 1;
+        at += sizeof place + 1 + length + 1;
     }
     return 0;
 }

@@ -16,7 +16,7 @@
 
 enum {
     RECORD_FIELDS_MAX = 24,
-    RECORD_TEXT_MAX = 16 << 20, /* octets of one record's kept text: more is -EMSGSIZE */
+    RECORD_TEXT_MAX = 64 << 20, /* octets of one record's kept text: more is -EMSGSIZE */
 };
 
 struct record_key {
