@@ -1,0 +1,25 @@
+/* hits/card.h: what hits say of their rules, made once a rule instead of once a hit.
+ *
+ * A card is found by (snapshot, rule, mode) and shared by its text: when a new snapshot brings the same rule again, hits before and
+ * after count as hits on one rule. The snapshot is read only while a record that names it is at hand. The writer's thread. */
+#ifndef SUNDEW_HITS_CARD_H
+#define SUNDEW_HITS_CARD_H
+
+#include "hits/hit.h"
+
+struct cards;
+
+struct cards *cards_new(void); /* NULL: no memory */
+void cards_free(struct cards *cards);
+
+/* The card of a rule as hit in `mode`, owned by `cards` until its slot is needed (card_ref to keep it); NULL: no such rule or no
+ * memory. */
+struct card *cards_find(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode);
+struct card *card_ref(struct card *card);
+void cards_unref(struct cards *cards, struct card *card);
+
+/* What the policy answered to a hit record: a JSON array of rdata in presentation form. NULL: no records (negative, dropped), a
+ * mode that doesn't answer, or no memory. The reference is the caller's. */
+struct phrase *cards_answer(struct cards *cards, const struct record *record);
+
+#endif

@@ -1,0 +1,40 @@
+/* hits/tally.h: counts repeats, so that a bot that calls home each second is one line a minute, and no hit is lost or counted
+ * twice.
+ *
+ * The first hit of a client on a rule opens a window and is told at once. What follows within `repeat` seconds is counted, and told
+ * as one summary when the window closes, with the last query's name and type. A client is its address, its EDNS MAC and who was
+ * behind it: when the lease passes to another machine, a new window begins. Memory is bounded: at the limit every hit is told by
+ * itself. The sum of all counts told as FIRST and SUMMARY is the number of tally_hit calls, once tally_flush has run.
+ * The writer's thread. */
+#ifndef SUNDEW_HITS_TALLY_H
+#define SUNDEW_HITS_TALLY_H
+
+#include "hits/card.h"
+#include "hits/identity.h"
+
+enum tally_kind {
+    TALLY_FIRST,    /* a hit by itself: count is 1 */
+    TALLY_PROGRESS, /* an open window's repeats so far; will be told again */
+    TALLY_SUMMARY,  /* a closing window's repeats */
+};
+
+/* `row` is the teller's own note on the window's summary (the ledger's row), 0 at first, kept from PROGRESS to SUMMARY. */
+typedef void tally_tell(void *context, enum tally_kind kind, const struct hit *hit, int64_t *row);
+
+struct tally;
+
+/* `limit`: windows open at once. NULL: no memory. */
+struct tally *tally_new(struct cards *cards, struct identities *identities, size_t limit, tally_tell *tell, void *context);
+void tally_free(struct tally *tally); /* tells nothing: tally_flush first */
+
+/* Times in monotonic milliseconds. Changing `repeat` closes all windows. */
+void tally_repeat(struct tally *tally, uint32_t seconds);
+void tally_hit(struct tally *tally, const struct record *record, struct card *card, uint64_t now_ms);
+void tally_expire(struct tally *tally, uint64_t now_ms);
+
+/* Tells PROGRESS of at most `most` windows that have repeats not yet told. True: there are more. */
+bool tally_progress(struct tally *tally, size_t most);
+void tally_flush(struct tally *tally);
+size_t tally_windows(const struct tally *tally);
+
+#endif

@@ -1,0 +1,164 @@
+/* hits/text.c: lines being put together, and strings shared by count. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "hits/text.h"
+#include "policy/name.h"
+
+void text_free(struct text *text) {
+    free(text->data);
+    *text = (struct text){0};
+}
+
+/* Room for `more` octets behind what is there; false when there is none. */
+static bool text_room(struct text *text, size_t more) {
+    if (text->capacity - text->length >= more)
+        return !text->failed;
+    size_t capacity = text->capacity == 0 ? 4096 : text->capacity;
+    while (capacity - text->length < more)
+        capacity *= 2;
+    char *data = text->failed ? NULL : realloc(text->data, capacity);
+    if (data == NULL) {
+        text->failed = true;
+        return false;
+    }
+    text->data = data;
+    text->capacity = capacity;
+    return true;
+}
+
+void text_put(struct text *text, const char *octets, size_t length) {
+    if (length == 0 || !text_room(text, length))
+        return;
+    memcpy(text->data + text->length, octets, length);
+    text->length += length;
+}
+
+void text_string(struct text *text, const char *string) {
+    text_put(text, string, strlen(string));
+}
+
+void text_number(struct text *text, uint64_t number) {
+    char digits[20];
+    size_t at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    text_put(text, digits + at, sizeof digits - at);
+}
+
+/* Length of the UTF-8 sequence at `at` (1..4), 0 if it isn't one (RFC 3629: no overlong forms, no surrogates, <= U+10FFFF). */
+static size_t utf8_length(const uint8_t *at, size_t left) {
+    uint8_t first = at[0];
+    if (first < 0x80)
+        return 1;
+    size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+    if (first < 0xc2 || first > 0xf4 || left < length)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f) || (first == 0xf0 && at[1] < 0x90) ||
+        (first == 0xf4 && at[1] > 0x8f))
+        return 0;
+    return length;
+}
+
+static void put_escape(struct text *text, unsigned code) {
+    static const char hex[] = "0123456789abcdef";
+    char escape[6] = {'\\', 'u', '0', '0', hex[code >> 4 & 15], hex[code & 15]};
+    text_put(text, escape, sizeof escape);
+}
+
+void text_json(struct text *text, const char *string, size_t length) {
+    const uint8_t *octets = (const uint8_t *)string;
+    text_put(text, "\"", 1);
+    size_t begun = 0, i = 0;
+    while (i < length) {
+        uint8_t c = octets[i];
+        if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
+            i++;
+            continue;
+        }
+        size_t sequence = utf8_length(octets + i, length - i);
+        if (sequence > 1 && !(sequence == 2 && c == 0xc2 && octets[i + 1] < 0xa0)) {
+            i += sequence;
+            continue;
+        }
+        text_put(text, string + begun, i - begun);
+        if (c == '"' || c == '\\') {
+            char escape[2] = {'\\', (char)c};
+            text_put(text, escape, 2);
+        } else if (sequence == 2) {
+            put_escape(text, octets[i + 1]); /* C1 controls U+0080..U+009F */
+        } else if (sequence == 0) {
+            text_put(text, "\\ufffd", 6);
+        } else {
+            put_escape(text, c);
+        }
+        i += sequence == 0 ? 1 : sequence;
+        begun = i;
+    }
+    text_put(text, string + begun, length - begun);
+    text_put(text, "\"", 1);
+}
+
+void text_json_name(struct text *text, const uint8_t *wire) {
+    char name[NAME_TEXT_MAX];
+    size_t length = name_to_text(wire, name);
+    text_json(text, name, length);
+}
+
+static void two_digits(char *out, unsigned value) {
+    out[0] = (char)('0' + value / 10 % 10);
+    out[1] = (char)('0' + value % 10);
+}
+
+void text_time(char out[TIME_LENGTH], uint64_t ts_us) {
+    time_t seconds = (time_t)(ts_us / 1000000);
+    unsigned micros = (unsigned)(ts_us % 1000000);
+    struct tm tm = {0};
+    gmtime_r(&seconds, &tm);
+    unsigned year = (unsigned)tm.tm_year + 1900;
+    two_digits(out, year / 100);
+    two_digits(out + 2, year);
+    out[4] = '-';
+    two_digits(out + 5, (unsigned)tm.tm_mon + 1);
+    out[7] = '-';
+    two_digits(out + 8, (unsigned)tm.tm_mday);
+    out[10] = 'T';
+    two_digits(out + 11, (unsigned)tm.tm_hour);
+    out[13] = ':';
+    two_digits(out + 14, (unsigned)tm.tm_min);
+    out[16] = ':';
+    two_digits(out + 17, (unsigned)tm.tm_sec);
+    out[19] = '.';
+    two_digits(out + 20, micros / 10000);
+    two_digits(out + 22, micros / 100);
+    two_digits(out + 24, micros);
+    out[26] = 'Z';
+}
+
+struct phrase *phrase_new(const char *string, size_t length) {
+    struct phrase *phrase = malloc(sizeof *phrase + length + 1);
+    if (phrase == NULL)
+        return NULL;
+    phrase->references = 1;
+    phrase->length = (uint32_t)length;
+    memcpy(phrase->text, string, length);
+    phrase->text[length] = '\0';
+    return phrase;
+}
+
+struct phrase *phrase_ref(struct phrase *phrase) {
+    if (phrase != NULL)
+        phrase->references++;
+    return phrase;
+}
+
+void phrase_unref(struct phrase *phrase) {
+    if (phrase != NULL && --phrase->references == 0)
+        free(phrase);
+}

@@ -1,0 +1,43 @@
+/* hits/text.h: lines being put together, and strings shared by count.
+ *
+ * A `text` grows as it is written to; after a failed allocation it is `failed` and swallows the rest, checked once at the end (as
+ * a wire cursor does). A `phrase` is an immutable string with a reference count, for what many hits have in common. One thread. */
+#ifndef SUNDEW_HITS_TEXT_H
+#define SUNDEW_HITS_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Visible because it is embedded by value; start from all zero. */
+struct text {
+    char *data; /* not NUL-terminated */
+    size_t length, capacity;
+    bool failed;
+};
+
+void text_free(struct text *text); /* and back to all zero */
+void text_put(struct text *text, const char *octets, size_t length);
+void text_string(struct text *text, const char *string);
+void text_number(struct text *text, uint64_t number);
+
+/* A JSON string with its quotes. Control characters, DEL and whatever isn't UTF-8 come out escaped, so nothing in it can end a
+ * line, move a cursor or break a reader. */
+void text_json(struct text *text, const char *string, size_t length);
+void text_json_name(struct text *text, const uint8_t *wire); /* a wire name as a JSON string: presentation form, no last dot */
+
+/* ISO 8601 in UTC with microseconds: 2026-11-22T17:40:12.345678Z, TIME_LENGTH octets, no NUL. */
+enum { TIME_LENGTH = 27 };
+void text_time(char out[TIME_LENGTH], uint64_t ts_us);
+
+struct phrase {
+    uint32_t references;
+    uint32_t length;
+    char text[]; /* NUL-terminated besides */
+};
+
+struct phrase *phrase_new(const char *string, size_t length); /* one reference; NULL: no memory */
+struct phrase *phrase_ref(struct phrase *phrase);             /* NULL gives NULL */
+void phrase_unref(struct phrase *phrase);
+
+#endif

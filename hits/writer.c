@@ -1,0 +1,475 @@
+/* hits/writer.c: the writer's thread: takes records out of the rings and has them told.
+ *
+ * Rhythm: a sleeping writer is woken by the first record and works at once; while records keep coming it works every
+ * WRITER_TICK_MS without being woken, so that a busy worker makes no system call for its hits. One round of work is one batch:
+ * one transaction, one write() to each file. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <uv.h>
+
+#include "hits/card.h"
+#include "hits/dnstap.h"
+#include "hits/identity.h"
+#include "hits/line.h"
+#include "hits/log_file.h"
+#include "hits/tally.h"
+#include "hits/writer.h"
+
+enum {
+    WRITER_RING = 4 << 20,       /* octets a ring: about 40,000 hits on their way */
+    WRITER_WINDOWS = 200000,     /* repeats counted at once: about 40 MB at worst */
+    WRITER_TICK_MS = 5,          /* between rounds while records come */
+    WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
+    WRITER_ROUND = 65536,        /* records taken from a ring in a round: then timers get their turn */
+    WRITER_BATCH = 1 << 20,      /* octets of lines before they are written within a round */
+    WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
+    WRITER_STOP_MS = 1500,       /* what is still in the rings after that is lost, and counted */
+};
+
+/* Something that is lost, said at most once a minute. */
+struct complaint {
+    uint64_t count, said; /* in all; by the last complaint */
+    uint64_t next_ms;
+    int error;
+};
+
+struct follower {
+    struct follower *next;
+    int id;
+    void (*on_line)(void *context, const char *line, size_t length);
+    void *context;
+};
+
+struct writer {
+    uv_thread_t thread;
+    uv_loop_t loop;
+    uv_async_t wake;
+    uv_timer_t tick;
+    uv_timer_t second;
+    bool ticking;
+    unsigned idle_ticks;
+    size_t ring_count;
+    struct ring **rings;
+    writer_say *say;
+    void *say_context;
+
+    uv_mutex_t lock; /* what other threads leave here */
+    struct config *new_config;
+    bool reopen, stop;
+    uv_mutex_t follower_lock;
+    struct follower *followers;
+    int next_follower;
+
+    struct config *config;
+    struct cards *cards;
+    struct identities *identities;
+    struct tally *tally;
+    struct log_file *hits_file, *queries_file;
+    struct dnstap *dnstap; /* NULL: off */
+    struct text hit_lines, query_lines;
+    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss;
+    _Atomic uint64_t hits, lines, lines_lost;
+};
+
+/* --- telling --- */
+
+static void complain(struct writer *writer, struct complaint *complaint, const char *what) {
+    uint64_t now = uv_now(&writer->loop);
+    if (complaint->count == complaint->said || now < complaint->next_ms)
+        return;
+    char text[512];
+    snprintf(text, sizeof text, "%s: %llu lines lost%s%s", what, (unsigned long long)(complaint->count - complaint->said),
+             complaint->error != 0 ? ": " : "", complaint->error != 0 ? strerror(-complaint->error) : "");
+    writer->say(writer->say_context, "error", text);
+    complaint->said = complaint->count;
+    complaint->next_ms = now + WRITER_COMPLAINT_MS;
+}
+
+static void say_losses(struct writer *writer) {
+    uint64_t hits = 0, queries = 0;
+    for (size_t i = 0; i < writer->ring_count; i++) {
+        hits += ring_lost(writer->rings[i], RECORD_HIT);
+        queries += ring_lost(writer->rings[i], RECORD_QUERY);
+    }
+    writer->ring_hit_loss.count = hits;
+    writer->ring_query_loss.count = queries;
+    const char *path = log_file_where(writer->hits_file);
+    complain(writer, &writer->hit_loss, path == NULL ? "hit log" : path);
+    path = log_file_where(writer->queries_file);
+    complain(writer, &writer->query_loss, path == NULL ? "query log" : path);
+    complain(writer, &writer->ring_hit_loss, "hit log: hits came faster than they could be told");
+    complain(writer, &writer->ring_query_loss, "query log: queries came faster than they could be told");
+}
+
+/* Gives each line of the batch to syslog and the followers. */
+static void pass_lines_on(struct writer *writer) {
+    const struct text *lines = &writer->hit_lines;
+    uv_mutex_lock(&writer->follower_lock);
+    bool anyone = writer->config->log.syslog || writer->followers != NULL;
+    for (size_t at = 0; anyone && at < lines->length;) {
+        const char *line = lines->data + at;
+        size_t length = (size_t)((const char *)memchr(line, '\n', lines->length - at) + 1 - line);
+        if (writer->config->log.syslog)
+            syslog(LOG_DAEMON | LOG_NOTICE, "%.*s", (int)length - 1, line);
+        for (struct follower *follower = writer->followers; follower != NULL; follower = follower->next)
+            follower->on_line(follower->context, line, length);
+        at += length;
+    }
+    uv_mutex_unlock(&writer->follower_lock);
+}
+
+static uint64_t count_lines(const struct text *lines) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < lines->length; i++)
+        count += lines->data[i] == '\n';
+    return count;
+}
+
+static uint64_t write_lines(struct log_file *file, struct text *lines, struct complaint *loss) {
+    uint64_t lost = log_file_write(file, lines->data, lines->length, &loss->error);
+    loss->count += lost;
+    return lost;
+}
+
+/* Ends the batch: everything told so far goes out. */
+static void end_batch(struct writer *writer) {
+    if (writer->hit_lines.length > 0) {
+        uint64_t lines = count_lines(&writer->hit_lines);
+        uint64_t lost = write_lines(writer->hits_file, &writer->hit_lines, &writer->hit_loss);
+        atomic_fetch_add(&writer->lines_lost, lost);
+        if (log_file_where(writer->hits_file) != NULL)
+            atomic_fetch_add(&writer->lines, lines - lost);
+        pass_lines_on(writer);
+        writer->hit_lines.length = 0;
+    }
+    if (writer->query_lines.length > 0) {
+        write_lines(writer->queries_file, &writer->query_lines, &writer->query_loss);
+        writer->query_lines.length = 0;
+    }
+}
+
+/* tally_tell: one hit, or one summary. */
+static void tell(void *context, enum tally_kind kind, const struct hit *hit, int64_t *row) {
+    struct writer *writer = context;
+    if (kind == TALLY_PROGRESS)
+        return;
+    line_hit(&writer->hit_lines, hit);
+    if (writer->hit_lines.failed) { /* no memory for the batch: its lines are gone, and said */
+        writer->hit_loss.count++;
+        writer->hit_loss.error = -ENOMEM;
+        atomic_fetch_add(&writer->lines_lost, 1);
+        text_free(&writer->hit_lines);
+    } else if (writer->hit_lines.length > WRITER_BATCH) {
+        end_batch(writer);
+    }
+}
+
+/* --- records --- */
+
+static void take_hit(struct writer *writer, const struct record *record) {
+    atomic_fetch_add_explicit(&writer->hits, 1, memory_order_relaxed);
+    struct card *card = cards_find(writer->cards, record->snapshot, record->rule, (enum mode)record->mode);
+    if (card == NULL) {
+        writer->hit_loss.count++;
+        atomic_fetch_add(&writer->lines_lost, 1);
+        return;
+    }
+    tally_hit(writer->tally, record, card, uv_now(&writer->loop));
+}
+
+static void take(struct writer *writer, const struct record *record) {
+    switch ((enum record_kind)record->kind) {
+    case RECORD_HIT:
+        take_hit(writer, record);
+        break;
+    case RECORD_ASKED:
+        break;
+    case RECORD_RELEASE:
+        snapshot_unref(record->snapshot);
+        break;
+    case RECORD_TAP:
+        if (writer->dnstap != NULL)
+            dnstap_put(writer->dnstap, record);
+        break;
+    case RECORD_QUERY:
+        if (log_file_where(writer->queries_file) != NULL)
+            line_query(&writer->query_lines, record);
+        if (writer->query_lines.length > WRITER_BATCH)
+            end_batch(writer);
+        break;
+    }
+}
+
+/* One round over all rings. True: something was there. */
+static bool drain(struct writer *writer) {
+    bool any = false;
+    for (size_t i = 0; i < writer->ring_count; i++) {
+        const struct record *record;
+        for (unsigned n = 0; n < WRITER_ROUND && (record = ring_peek(writer->rings[i])) != NULL; n++) {
+            take(writer, record);
+            ring_drop(writer->rings[i]);
+            any = true;
+        }
+    }
+    end_batch(writer);
+    return any;
+}
+
+/* --- the loop --- */
+
+static void reopen_dnstap(struct writer *writer, const struct config *config) {
+    const char *why = NULL;
+    dnstap_close(writer->dnstap);
+    writer->dnstap = NULL;
+    if (dnstap_open(&writer->dnstap, config, &why) != 0) {
+        char text[256];
+        snprintf(text, sizeof text, "dnstap: %s", why);
+        writer->say(writer->say_context, "error", text);
+    }
+}
+
+static void apply_config(struct writer *writer, struct config *config) {
+    reopen_dnstap(writer, config);
+    log_file_path(writer->hits_file, config->log.hits);
+    log_file_path(writer->queries_file, config->log.queries);
+    tally_repeat(writer->tally, config->log.repeat);
+    config_unref(writer->config);
+    writer->config = config;
+}
+
+static void finish(struct writer *writer) {
+    uint64_t until = uv_hrtime() + (uint64_t)WRITER_STOP_MS * 1000000;
+    while (drain(writer) && uv_hrtime() < until)
+        ;
+    tally_flush(writer->tally);
+    end_batch(writer);
+    say_losses(writer);
+    uv_close((uv_handle_t *)&writer->wake, NULL);
+    uv_close((uv_handle_t *)&writer->tick, NULL);
+    uv_close((uv_handle_t *)&writer->second, NULL);
+}
+
+/* Does what other threads asked for. False: the end has come. */
+static bool obey(struct writer *writer) {
+    uv_mutex_lock(&writer->lock);
+    struct config *config = writer->new_config;
+    bool reopen = writer->reopen, stop = writer->stop;
+    writer->new_config = NULL;
+    writer->reopen = false;
+    uv_mutex_unlock(&writer->lock);
+    if (reopen) {
+        end_batch(writer);
+        log_file_reopen(writer->hits_file);
+        log_file_reopen(writer->queries_file);
+    }
+    if (config != NULL) {
+        drain(writer);
+        apply_config(writer, config);
+        end_batch(writer);
+    }
+    if (stop)
+        finish(writer);
+    return !stop;
+}
+
+static bool sleep_all(struct writer *writer) {
+    for (size_t i = 0; i < writer->ring_count; i++)
+        if (!ring_sleep(writer->rings[i]))
+            return false;
+    return true;
+}
+
+static void on_tick(uv_timer_t *timer) {
+    struct writer *writer = timer->data;
+    writer->idle_ticks = drain(writer) ? 0 : writer->idle_ticks + 1;
+    if (writer->idle_ticks < WRITER_IDLE_TICKS || !sleep_all(writer))
+        return;
+    uv_timer_stop(timer);
+    writer->ticking = false;
+}
+
+static void on_wake(uv_async_t *async) {
+    struct writer *writer = async->data;
+    if (!obey(writer) || writer->ticking)
+        return;
+    writer->ticking = true;
+    writer->idle_ticks = 0;
+    drain(writer);
+    uv_timer_start(&writer->tick, on_tick, WRITER_TICK_MS, WRITER_TICK_MS);
+}
+
+static void on_second(uv_timer_t *timer) {
+    struct writer *writer = timer->data;
+    tally_expire(writer->tally, uv_now(&writer->loop));
+    end_batch(writer);
+    say_losses(writer);
+}
+
+static void run(void *context) {
+    struct writer *writer = context;
+    uv_timer_start(&writer->second, on_second, 1000, 1000);
+    uv_run(&writer->loop, UV_RUN_DEFAULT);
+}
+
+/* --- other threads --- */
+
+static void wake(void *context) {
+    struct writer *writer = context;
+    uv_async_send(&writer->wake);
+}
+
+static void free_writer(struct writer *writer) {
+    for (size_t i = 0; writer->rings != NULL && i < writer->ring_count; i++)
+        ring_free(writer->rings[i]);
+    free(writer->rings);
+    tally_free(writer->tally);
+    cards_free(writer->cards);
+    identities_free(writer->identities);
+    dnstap_close(writer->dnstap);
+    log_file_free(writer->hits_file);
+    log_file_free(writer->queries_file);
+    text_free(&writer->hit_lines);
+    text_free(&writer->query_lines);
+    config_unref(writer->config);
+    config_unref(writer->new_config);
+    while (writer->followers != NULL) {
+        struct follower *follower = writer->followers;
+        writer->followers = follower->next;
+        free(follower);
+    }
+    free(writer);
+}
+
+static bool make_parts(struct writer *writer, size_t ring_count) {
+    writer->rings = calloc(ring_count, sizeof(struct ring *));
+    if (writer->rings == NULL)
+        return false;
+    for (; writer->ring_count < ring_count; writer->ring_count++) {
+        struct ring *ring = ring_new(WRITER_RING, wake, writer);
+        if (ring == NULL)
+            return false;
+        writer->rings[writer->ring_count] = ring;
+    }
+    writer->cards = cards_new();
+    writer->identities = identities_new();
+    writer->hits_file = log_file_new();
+    writer->queries_file = log_file_new();
+    if (writer->cards == NULL || writer->identities == NULL || writer->hits_file == NULL || writer->queries_file == NULL)
+        return false;
+    writer->tally = tally_new(writer->cards, writer->identities, WRITER_WINDOWS, tell, writer);
+    return writer->tally != NULL;
+}
+
+static int start_loop(struct writer *writer) {
+    int error = uv_loop_init(&writer->loop);
+    if (error != 0)
+        return error;
+    error = uv_async_init(&writer->loop, &writer->wake, on_wake);
+    if (error != 0) {
+        uv_loop_close(&writer->loop);
+        return error;
+    }
+    uv_timer_init(&writer->loop, &writer->tick);
+    uv_timer_init(&writer->loop, &writer->second);
+    writer->wake.data = writer->tick.data = writer->second.data = writer;
+    uv_mutex_init(&writer->lock);
+    uv_mutex_init(&writer->follower_lock);
+    sleep_all(writer);
+    error = uv_thread_create(&writer->thread, run, writer);
+    if (error == 0)
+        return 0;
+    uv_close((uv_handle_t *)&writer->wake, NULL);
+    uv_close((uv_handle_t *)&writer->tick, NULL);
+    uv_close((uv_handle_t *)&writer->second, NULL);
+    uv_run(&writer->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&writer->loop);
+    uv_mutex_destroy(&writer->lock);
+    uv_mutex_destroy(&writer->follower_lock);
+    return error;
+}
+
+struct writer *writer_start(struct config *config, size_t ring_count, writer_say *say, void *context, int *error) {
+    struct writer *writer = calloc(1, sizeof *writer);
+    *error = -ENOMEM;
+    if (writer == NULL)
+        return NULL;
+    writer->say = say;
+    writer->say_context = context;
+    if (make_parts(writer, ring_count)) {
+        apply_config(writer, config_ref(config));
+        *error = start_loop(writer);
+    }
+    if (*error == 0)
+        return writer;
+    free_writer(writer);
+    return NULL;
+}
+
+struct ring *writer_ring(struct writer *writer, size_t worker) {
+    return writer->rings[worker];
+}
+
+void writer_configure(struct writer *writer, struct config *config) {
+    config_ref(config);
+    uv_mutex_lock(&writer->lock);
+    config_unref(writer->new_config);
+    writer->new_config = config;
+    uv_mutex_unlock(&writer->lock);
+    wake(writer);
+}
+
+void writer_reopen(struct writer *writer) {
+    uv_mutex_lock(&writer->lock);
+    writer->reopen = true;
+    uv_mutex_unlock(&writer->lock);
+    wake(writer);
+}
+
+void writer_stop(struct writer *writer) {
+    uv_mutex_lock(&writer->lock);
+    writer->stop = true;
+    uv_mutex_unlock(&writer->lock);
+    wake(writer);
+    uv_thread_join(&writer->thread);
+    uv_loop_close(&writer->loop);
+    uv_mutex_destroy(&writer->lock);
+    uv_mutex_destroy(&writer->follower_lock);
+    free_writer(writer);
+}
+
+int writer_follow(struct writer *writer, void (*on_line)(void *context, const char *line, size_t length), void *context) {
+    struct follower *follower = malloc(sizeof *follower);
+    if (follower == NULL)
+        return -ENOMEM;
+    uv_mutex_lock(&writer->follower_lock);
+    *follower = (struct follower){writer->followers, writer->next_follower++, on_line, context};
+    writer->followers = follower;
+    int id = follower->id;
+    uv_mutex_unlock(&writer->follower_lock);
+    return id;
+}
+
+void writer_unfollow(struct writer *writer, int id) {
+    uv_mutex_lock(&writer->follower_lock);
+    struct follower **link = &writer->followers;
+    while (*link != NULL && (*link)->id != id)
+        link = &(*link)->next;
+    struct follower *gone = *link;
+    if (gone != NULL)
+        *link = gone->next;
+    uv_mutex_unlock(&writer->follower_lock);
+    free(gone);
+}
+
+void writer_stats(const struct writer *writer, struct writer_stats *stats) {
+    *stats = (struct writer_stats){
+        .hits = atomic_load(&writer->hits), .lines = atomic_load(&writer->lines), .lines_lost = atomic_load(&writer->lines_lost)};
+    for (size_t i = 0; i < writer->ring_count; i++) {
+        stats->ring_lost_hits += ring_lost(writer->rings[i], RECORD_HIT);
+        stats->ring_lost_asked += ring_lost(writer->rings[i], RECORD_ASKED);
+    }
+}
