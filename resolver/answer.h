@@ -13,8 +13,12 @@
 #include <stdint.h>
 
 #include "policy/name.h"
+#include "policy/prefix.h"
 
-enum { CLASS_IN = 1 };
+enum {
+    CLASS_IN = 1,
+    ANSWER_ADDRESSES_MAX = 4096, /* addresses and hints in one answer; a message with more is refused as no answer */
+};
 
 /* What is asked of upstream and what the cache keys on: class IN always; name lower case. */
 struct question {
@@ -60,8 +64,9 @@ struct answer_limits {
 /* Builds an answer from an upstream message that was already matched to the question (id, source, question section). Keeps the
  * CNAME/DNAME chain from the question's name, the asked type at its end, RRSIGs of those (DNSSEC only if asked), the SOA (and
  * NSEC/NSEC3 with RRSIGs) of a negative answer; drops all else. TTLs above 2^31-1 count as 0 (RFC 2181 section 8).
- * Returns 0 with *answer (one reference), -EBADMSG for what isn't an answer to the question (then another server is asked),
- * -ENOMEM. `now`: monotonic seconds. Slow path: allocates once. */
+ * Returns 0 with *answer (one reference), -EBADMSG for what isn't an answer to the question (then another server is asked):
+ * anything malformed, a chain that loops, a referral, TC, and every rcode but 0 and 3 (the caller reads rcode and EDE from the
+ * message if it wants to remember them in a failure); -ENOMEM. `now`: monotonic seconds. Slow path: allocates once. */
 int answer_from_message(struct answer **answer, const struct question *question, const uint8_t *message, size_t length,
                         const struct answer_limits *limits, uint32_t now);
 
@@ -73,5 +78,11 @@ static inline struct answer *answer_ref(struct answer *answer) {
     return answer;
 }
 void answer_unref(struct answer *answer);
+
+/* Addresses in one record (A, AAAA, hints of HTTPS and SVCB): writes those for which there is room (addresses may be NULL), returns
+ * how many there are. */
+struct wire;
+struct wire_record;
+unsigned answer_record_addresses(const struct wire *wire, const struct wire_record *record, struct ip *addresses, unsigned room);
 
 #endif

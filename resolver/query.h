@@ -2,7 +2,8 @@
  * time come in, wishes go out, so that a test can play a whole scenario without a socket (test/replay).
  *
  *     wish = query_begin(env, &client, packet, length, query, out, &out_length);
- *     QUERY_REPLY  send out[0..out_length); the query object was not used and may serve the next packet
+ *     QUERY_REPLY  send out[0..out_length) (at most QUERY_UDP_MAX for a client over UDP); from query_begin: the query object holds
+ *                  nothing and may serve the next packet
  *     QUERY_DROP   send nothing          QUERY_CLOSE  send nothing, close the connection (drop over TCP)
  *     QUERY_ASK    the object is now in use: ask upstream for query->ask.question. When it answers, query_answered(); when
  *                  query->deadline_ms passes first, query_deadline(). Each gives the next wish; after REPLY, DROP or CLOSE the
@@ -17,17 +18,26 @@
 #include "hits/ring.h"
 #include "resolver/answer.h"
 #include "resolver/cache.h"
+#include "resolver/message.h"
 #include "resolver/stats.h"
 #include "resolver/upstream.h"
 
 enum {
     QUERY_UDP_MAX = 1232,    /* largest UDP answer we send, and what we advertise (DNS flag day 2020) */
-    QUERY_REPLY_MAX = 65535, /* room that `out` must have */
+    QUERY_REPLY_MAX = 65535, /* room that `out` must have; QUERY_UDP_MAX is enough for a client that asks over UDP */
     QUERY_CHAIN_MAX = 12,    /* CNAMEs followed by asking again */
     QUERY_STALE_MS = 1800,   /* RFC 8767 section 5: client response timer */
+    QUERY_TOTAL_MS = 3900,   /* for all links of a chain (contract: an error within 4 s) */
+    QUERY_ASKED = 65536,     /* entries of query_env.asked */
 };
 
-enum query_wish { QUERY_REPLY, QUERY_DROP, QUERY_CLOSE, QUERY_ASK };
+enum query_wish {
+    QUERY_REPLY,
+    QUERY_DROP,
+    QUERY_CLOSE,
+    QUERY_ASK,
+    QUERY_LOOK, /* the machine's own: look in the cache first; a worker never sees it */
+};
 
 struct client {
     struct ip address;
@@ -56,32 +66,45 @@ struct query_env {
     struct stats *stats;
     uint64_t now_ms;  /* monotonic */
     uint64_t wall_us; /* since 1970 */
+    uint64_t *asked;  /* QUERY_ASKED hashes of who asked what lately, zero at first (history); NULL: no RECORD_ASKED */
     bool refresh;     /* a wish besides: see above */
     struct question refresh_question;
 };
 
 /* One query that waits. The worker owns a fixed pool of them. Visible because it is pooled by value; its fields belong to
- * query.c except `ask`, `deadline_ms` and `transport`. */
+ * query.c and gate.c except `ask`, `deadline_ms` and `transport`. */
 struct query {
     struct ask ask;
     uint64_t deadline_ms; /* monotonic; 0: none */
     void *transport;      /* the worker's: where the answer goes */
     struct client client;
     /* --- private to the machine --- */
-    struct view *view; /* pinned for the query's life */
-    struct answer *stale;
-    struct answer *link[QUERY_CHAIN_MAX]; /* the chain so far */
+    struct view *view; /* pinned while the query waits */
+    bool pinned;
+    bool policy_over; /* passthru, a protected name, or a signed answer that policy leaves alone: no rule is asked any more */
+    bool blank;       /* phase one matched nothing for anybody */
+    uint8_t step;     /* enum query_step */
     uint8_t links;
-    uint8_t step; /* enum query_step */
-    uint16_t packet_length;
-    uint8_t packet[512];     /* header and question as the client sent them, and what EDNS said, re-read when answering */
-    struct matched decision; /* what policy decided and waits for upstream: cname target, break_dnssec */
-    bool has_decision;
+    uint8_t kept_links;                   /* of those, the ones that lead to a cname rule's match; the rest is its target's */
+    uint8_t kept_cnames;                  /* of the last kept link's chain */
+    uint64_t began_ms;                    /* monotonic */
+    uint32_t stale_links;                 /* bit i: link i is stale */
+    struct answer *stale;                 /* of ask.question: served when the deadline passes or asking fails */
+    struct answer *link[QUERY_CHAIN_MAX]; /* the chain so far */
+    struct matched decision;              /* what policy decided and waits for upstream: a cname's target, break_dnssec */
+    struct name via;                      /* where the decision matched; length 0: at the query name */
+    struct message message;
+    const uint8_t *packet; /* header and question as the client sent them: the packet itself, then `head` */
+    uint8_t head[WIRE_HEADER + WIRE_QUESTION_MAX];
 };
 
+/* RD=0 is answered as RD=1 is, and with RD=0 echoed: a forwarder that refused would break diagnosis, and one that answered from
+ * cache alone would tell what others asked for. `packet` is borrowed for the call. */
 enum query_wish query_begin(struct query_env *env, const struct client *client, const uint8_t *packet, size_t length,
                             struct query *query, uint8_t *out, size_t *out_length);
+/* `answer`: borrowed. */
 enum query_wish query_answered(struct query_env *env, struct query *query, struct answer *answer, uint8_t *out, size_t *out_length);
+/* Never QUERY_ASK: what stale data can't answer by now is SERVFAIL. */
 enum query_wish query_deadline(struct query_env *env, struct query *query, uint8_t *out, size_t *out_length);
 void query_done(struct query *query);
 

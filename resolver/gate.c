@@ -1,0 +1,178 @@
+/* resolver/gate.c: policy applied to one query, and what is recorded of it. */
+#include "resolver/gate.h"
+
+/* --- records --- */
+
+static void put_record(struct query_env *env, const struct query *query, enum record_kind kind, const struct matched *matched,
+                       const struct name *via, unsigned rcode) {
+    if (!env->ring)
+        return;
+    union {
+        struct record record;
+        uint8_t room[RECORD_MAX];
+    } space;
+    struct record *record = &space.record;
+    const struct message *message = &query->message;
+    const struct name *qname = &message->question.name;
+    size_t size = (sizeof *record + qname->length + (via ? via->length : 0U) + 7U) & ~(size_t)7;
+    *record = (struct record){
+        .size = (uint16_t)size,
+        .kind = (uint8_t)kind,
+        .protocol = query->client.protocol,
+        .qname_length = qname->length,
+        .qtype = message->question.type,
+        .client_port = query->client.port,
+        .rcode = (uint16_t)rcode,
+        .ts_us = env->wall_us,
+        .client = query->client.address,
+    };
+    if (message->has_mac && query->client.trusted) {
+        record->has_mac = true;
+        memcpy(record->mac, message->mac, sizeof record->mac);
+    }
+    memcpy(record->names, qname->wire, qname->length);
+    if (via) {
+        record->via_length = via->length;
+        memcpy(record->names + qname->length, via->wire, via->length);
+    }
+    if (matched) {
+        record->action = matched->action;
+        record->mode = matched->mode;
+        record->trigger = matched->trigger;
+        record->rule = matched->rule;
+        record->spec = matched->spec;
+        record->snapshot = query->view->snapshot;
+    }
+    uint8_t *end = record->names + record->qname_length + record->via_length;
+    memset(end, 0, (size_t)((uint8_t *)record + size - end));
+    ring_put(env->ring, record);
+}
+
+static void monitor_hits(struct query_env *env, const struct query *query, const struct verdict *verdict, const struct name *via) {
+    for (unsigned i = 0; i < verdict->monitors; i++)
+        put_record(env, query, RECORD_HIT, &verdict->monitor[i], via, RCODE_NOERROR);
+    if (verdict->monitors)
+        stat_add(env->stats, STAT_MONITOR_HITS, verdict->monitors);
+}
+
+void gate_hit(struct query_env *env, const struct query *query, unsigned rcode) {
+    put_record(env, query, RECORD_HIT, &query->decision, query->via.length ? &query->via : NULL, rcode);
+    stat_add(env->stats, STAT_POLICY_HITS, 1);
+    stat_add(env->stats, STAT_ACTION_0 + query->decision.action, 1);
+}
+
+void gate_log_query(struct query_env *env, const struct query *query, unsigned rcode) {
+    put_record(env, query, RECORD_QUERY, NULL, NULL, rcode);
+}
+
+/* One record a client, name and hour, as far as a table of the latest hashes can tell. */
+void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key) {
+    enum { HOUR = 3600 };
+    uint64_t address[2];
+    memcpy(address, query->client.address.bytes, sizeof address);
+    uint64_t hour = env->wall_us / 1000000 / HOUR;
+    uint64_t hash = key->hash[key->labels] ^ (address[0] + hour) * 0x9E3779B97F4A7C15u;
+    hash = (hash ^ hash >> 32 ^ address[1]) * 0xD6E8FEB86659FD93u;
+    hash ^= hash >> 32;
+    uint64_t *seen = &env->asked[hash % QUERY_ASKED];
+    if (*seen == hash)
+        return;
+    *seen = hash;
+    put_record(env, query, RECORD_ASKED, NULL, NULL, RCODE_NOERROR);
+}
+
+/* --- the two phases --- */
+
+static enum gate judge(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via) {
+    monitor_hits(env, query, verdict, via);
+    if (verdict->protected_)
+        return GATE_OVER;
+    if (!verdict->decided)
+        return GATE_OPEN;
+    if (verdict->decision.action == ACTION_PASSTHRU) {
+        stat_add(env->stats, STAT_PASSTHRU, 1);
+        stat_add(env->stats, STAT_ACTION_0 + ACTION_PASSTHRU, 1);
+        return GATE_OVER;
+    }
+    query->decision = verdict->decision;
+    query->via.length = 0;
+    if (via)
+        query->via = *via;
+    return GATE_DECIDED;
+}
+
+static uint32_t wall_seconds(const struct query_env *env) {
+    return (uint32_t)(env->wall_us / 1000000);
+}
+
+enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key) {
+    struct verdict verdict;
+    match_query(query->view->snapshot, key, &query->client.address, wall_seconds(env), &verdict);
+    query->blank = verdict.blank;
+    return judge(env, query, &verdict, NULL);
+}
+
+/* A walk along an answer. */
+struct walk {
+    struct name name; /* where it is */
+    bool first;       /* still at the answer's question */
+    bool blank;
+    unsigned cnames;
+    unsigned count;
+    struct ip addresses[ANSWER_ADDRESSES_MAX];
+};
+
+/* Asks for the rules on the name that the walk has come to. */
+static enum gate ask_step(struct query_env *env, struct query *query, struct walk *walk, bool via) {
+    if (walk->first && walk->count == 0)
+        return GATE_OPEN;
+    struct name_key key;
+    struct verdict verdict;
+    name_key_init(&key, walk->name.wire, walk->name.length, query->view->seed);
+    match_answer(query->view->snapshot, &key, walk->first, walk->addresses, walk->count, &query->client.address, wall_seconds(env),
+                 &verdict);
+    walk->blank &= verdict.blank;
+    return judge(env, query, &verdict, via ? &walk->name : NULL);
+}
+
+static enum gate walk_answer(struct query_env *env, struct query *query, const struct answer *answer, bool first_link,
+                             struct walk *walk) {
+    uint16_t type = query->message.question.type;
+    bool ip_rules = match_has_ip_rules(query->view->snapshot);
+    struct wire wire;
+    wire_init(&wire, answer_octets(answer), answer->length, WIRE_HEADER);
+    wire_name(&wire, &walk->name);
+    wire.at = answer->question;
+    for (unsigned i = 0; i < answer->ancount; i++) {
+        struct wire_record record;
+        wire_record(&wire, &record);
+        if (record.type == TYPE_CNAME && type != TYPE_CNAME && type != TYPE_ANY) {
+            enum gate gate = ask_step(env, query, walk, !first_link || walk->cnames > 0);
+            if (gate != GATE_OPEN)
+                return gate;
+            if (!wire_rdata_name(&wire, &record, &walk->name))
+                return GATE_OPEN;
+            walk->first = false;
+            walk->cnames++;
+        } else if (ip_rules && walk->count < ANSWER_ADDRESSES_MAX) {
+            walk->count +=
+                answer_record_addresses(&wire, &record, walk->addresses + walk->count, ANSWER_ADDRESSES_MAX - walk->count);
+        }
+    }
+    if (walk->count > ANSWER_ADDRESSES_MAX)
+        walk->count = ANSWER_ADDRESSES_MAX;
+    return ask_step(env, query, walk, !first_link || walk->cnames > 0);
+}
+
+enum gate gate_answer(struct query_env *env, struct query *query, struct answer *answer, bool first_link, unsigned *cnames) {
+    struct walk walk; /* 64 KB, touched as needed */
+    walk.first = walk.blank = true;
+    walk.cnames = walk.count = 0;
+    enum gate gate = GATE_OPEN;
+    if (answer->flags & (ANSWER_CHAIN | ANSWER_ADDRESSES))
+        gate = walk_answer(env, query, answer, first_link, &walk);
+    *cnames = walk.cnames;
+    if (first_link && query->blank && walk.blank && gate == GATE_OPEN)
+        atomic_store_explicit(&answer->blank, query->view->generation, memory_order_relaxed);
+    return gate;
+}

@@ -1,0 +1,141 @@
+/* resolver/message.c: reads a client's query. The common packet (one question, at most an OPT behind it) takes one short pass. */
+#include "resolver/message.h"
+
+enum {
+    EDNS_VERSION = 0,
+    EDNS_DO = 0x8000,
+    OPTION_KEEPALIVE = 11, /* RFC 7828 */
+    OPTION_MAC = 65001,    /* dnsmasq --add-mac, six raw octets */
+    UDP_MIN = 512,         /* what every client takes (RFC 1035 section 4.2.1) */
+    OPT_FIXED = 11,        /* root owner, type, size, flags, length */
+    CLASS_ANY = 255,
+};
+
+/* Reads the question's name into *name, lower case; returns its octets, 0 if it isn't a plain, uncompressed name. */
+static size_t question_name(struct name *name, const uint8_t *wire, size_t length) {
+    size_t at = 0;
+    unsigned labels = 0;
+    if (length > NAME_WIRE_MAX)
+        length = NAME_WIRE_MAX;
+    while (at < length && wire[at] != 0) {
+        if (wire[at] > NAME_LABEL_MAX)
+            return 0;
+        at += wire[at] + 1U;
+        labels++;
+    }
+    if (at >= length)
+        return 0;
+    name->length = (uint8_t)(at + 1);
+    name->labels = (uint8_t)labels;
+    /* Length octets are below 'A', so that all octets can be folded alike: no branch, and vectors do it. */
+    for (size_t i = 0; i <= at; i++)
+        name->wire[i] = (uint8_t)(wire[i] | ((uint8_t)(wire[i] - 'A') < 26) << 5);
+    return at + 1;
+}
+
+static bool read_options(struct message *message, const uint8_t *options, size_t length) {
+    struct wire wire;
+    wire_init(&wire, options, length, 0);
+    while (wire.at < wire.length && !wire.bad) {
+        uint16_t code = wire_u16(&wire), size = wire_u16(&wire);
+        const uint8_t *value = wire_take(&wire, size);
+        if (!value)
+            break;
+        if (code == OPTION_KEEPALIVE) {
+            message->keepalive = true;
+        } else if (code == OPTION_MAC && size == sizeof message->mac) {
+            memcpy(message->mac, value, size);
+            message->has_mac = true;
+        }
+    }
+    return !wire.bad;
+}
+
+/* An OPT record whose owner was read; `fields` are its class and TTL (RFC 6891 section 6.1.2). */
+static enum message_fault read_opt(struct message *message, uint16_t size, uint32_t fields, const uint8_t *options, size_t length) {
+    if (message->edns)
+        return MESSAGE_FORMERR;
+    message->edns = true;
+    message->limit = size < UDP_MIN ? UDP_MIN : size;
+    message->dnssec_ok = message->question.dnssec_ok = (fields & EDNS_DO) != 0;
+    if ((fields >> 16 & 0xFF) > EDNS_VERSION)
+        return MESSAGE_BADVERS;
+    return length == 0 || read_options(message, options, length) ? MESSAGE_OK : MESSAGE_FORMERR;
+}
+
+/* Whatever stands behind the question, when it isn't just an OPT. */
+static enum message_fault read_additional(struct message *message, const uint8_t *packet, size_t length, size_t at,
+                                          unsigned count) {
+    struct wire wire;
+    wire_init(&wire, packet, length, 0);
+    wire.at = at;
+    enum message_fault fault = MESSAGE_OK;
+    for (; count > 0 && fault == MESSAGE_OK; count--) {
+        struct wire_record record;
+        wire_record(&wire, &record);
+        if (wire.bad)
+            return MESSAGE_FORMERR;
+        if (record.type == TYPE_OPT)
+            fault = record.owner.labels == 0
+                        ? read_opt(message, record.class, record.ttl, packet + record.rdata_at, record.rdlength)
+                        : MESSAGE_FORMERR;
+    }
+    return fault == MESSAGE_OK && wire.at != length ? MESSAGE_FORMERR : fault;
+}
+
+/* Types that are no data type: transfers are refused, the others stand in no question. */
+static enum message_fault check_type(uint16_t type) {
+    switch (type) {
+    case TYPE_AXFR:
+    case TYPE_IXFR:
+        return MESSAGE_REFUSED;
+    case 0:
+    case TYPE_OPT:
+    case TYPE_TKEY:
+    case TYPE_TSIG:
+    case TYPE_MAILA:
+    case TYPE_MAILB:
+        return MESSAGE_FORMERR;
+    default:
+        return MESSAGE_OK;
+    }
+}
+
+enum message_fault message_parse(struct message *message, const uint8_t *packet, size_t length) {
+    if (length < WIRE_HEADER)
+        return MESSAGE_DROP;
+    message->id = wire_get16(packet);
+    message->flags = wire_get16(packet + 2);
+    message->question_length = 0;
+    message->limit = UDP_MIN;
+    message->edns = message->dnssec_ok = message->keepalive = message->has_mac = false;
+    if (message->flags & FLAG_QR)
+        return MESSAGE_DROP;
+    if (message->flags & FLAG_OPCODE)
+        return MESSAGE_NOTIMP;
+    if (wire_get16(packet + 4) != 1)
+        return MESSAGE_FORMERR;
+    size_t name = question_name(&message->question.name, packet + WIRE_HEADER, length - WIRE_HEADER);
+    size_t at = WIRE_HEADER + name + 4;
+    if (name == 0 || at > length)
+        return MESSAGE_FORMERR;
+    message->question_length = (uint16_t)(name + 4);
+    message->question.type = wire_get16(packet + at - 4);
+    message->question.dnssec_ok = false;
+    message->question.checking_disabled = (message->flags & FLAG_CD) != 0;
+    uint16_t class = wire_get16(packet + at - 2);
+
+    enum message_fault fault = MESSAGE_OK;
+    unsigned additional = wire_get16(packet + 10);
+    const uint8_t *opt = packet + at;
+    if (wire_get32(packet + 6) != 0 || (message->flags & FLAG_TC))
+        return MESSAGE_FORMERR;
+    if (additional == 1 && length - at >= OPT_FIXED && opt[0] == 0 && wire_get16(opt + 1) == TYPE_OPT &&
+        wire_get16(opt + 9) == length - at - OPT_FIXED)
+        fault = read_opt(message, wire_get16(opt + 3), wire_get32(opt + 5), opt + OPT_FIXED, length - at - OPT_FIXED);
+    else if (additional != 0 || at != length)
+        fault = read_additional(message, packet, length, at, additional);
+    if (fault == MESSAGE_OK && class != CLASS_IN)
+        return class == CLASS_ANY || class == 0 ? MESSAGE_FORMERR : MESSAGE_REFUSED;
+    return fault == MESSAGE_OK ? check_type(message->question.type) : fault;
+}
