@@ -78,6 +78,32 @@ static void defaults(void **state) {
     config_unref(config);
 }
 
+/* The zone of `whole` that gives every key. */
+static void check_full_zone(const struct zone_config *b) {
+    assert_string_equal(b->source, "https://user:pw@feeds.example/x?y=z");
+    assert_string_equal(b->format, "threatfox");
+    assert_int_equal(b->refresh, 600);
+    assert_int_equal(b->min_confidence, 75);
+    assert_int_equal(b->max_age, 30 * 86400);
+    assert_int_equal(b->action, ACTION_CNAME);
+    assert_string_equal(b->target, "*.garden.example");
+    assert_int_equal(b->mode, MODE_MONITOR);
+    assert_int_equal(b->family_count, 1);
+    assert_true(b->threat_types_set);
+    assert_true(b->exclude_compromised && b->refang && !b->to_ids);
+    assert_int_equal(b->urls, URLS_HOSTS);
+    assert_int_equal(b->max_rules, 10);
+    assert_int_equal(b->max_shrink, 10);
+    assert_int_equal(b->max_grow, 20);
+    assert_int_equal(b->max_size, 1 << 20);
+    assert_int_equal(b->window, 0);
+    assert_int_equal(b->match, MATCH_BELOW);
+    assert_int_equal(b->ttl, RULE_TTL_MAX);
+    assert_int_equal(b->confidence, 40);
+    assert_string_equal(b->post, "{\"query\": [1, \"x\"]}");
+    assert_int_equal(b->client_count, 2);
+}
+
 static void whole(void **state) {
     struct config *config = good(
         "{ \"_comment\": {\"x\": [1]}, \"listen\": [\"dns://0.0.0.0:53\", \"dns://[::]:5353\"], \"allow\": [\"10.0.0.0/8\"],"
@@ -139,29 +165,7 @@ static void whole(void **state) {
     assert_int_equal(config->zones[0].max_rules, CONFIG_UNSET);
     assert_true(config->zones[0].to_ids);
     assert_false(config->zones[0].clients_set || config->zones[0].threat_types_set);
-    const struct zone_config *b = &config->zones[1];
-    assert_string_equal(b->source, "https://user:pw@feeds.example/x?y=z");
-    assert_string_equal(b->format, "threatfox");
-    assert_int_equal(b->refresh, 600);
-    assert_int_equal(b->min_confidence, 75);
-    assert_int_equal(b->max_age, 30 * 86400);
-    assert_int_equal(b->action, ACTION_CNAME);
-    assert_string_equal(b->target, "*.garden.example");
-    assert_int_equal(b->mode, MODE_MONITOR);
-    assert_int_equal(b->family_count, 1);
-    assert_true(b->threat_types_set);
-    assert_true(b->exclude_compromised && b->refang && !b->to_ids);
-    assert_int_equal(b->urls, URLS_HOSTS);
-    assert_int_equal(b->max_rules, 10);
-    assert_int_equal(b->max_shrink, 10);
-    assert_int_equal(b->max_grow, 20);
-    assert_int_equal(b->max_size, 1 << 20);
-    assert_int_equal(b->window, 0);
-    assert_int_equal(b->match, MATCH_BELOW);
-    assert_int_equal(b->ttl, RULE_TTL_MAX);
-    assert_int_equal(b->confidence, 40);
-    assert_string_equal(b->post, "{\"query\": [1, \"x\"]}");
-    assert_int_equal(b->client_count, 2);
+    check_full_zone(&config->zones[1]);
     assert_string_equal(config->zones[2].source, "builtin:c");
     assert_non_null(strstr(config->zones[2].builtin, "{\"rules\":"));
     assert_null(config->log.hits);

@@ -1,4 +1,4 @@
-/* test_name.c: names in and out of presentation form, their order, their hashes, and Unicode. */
+/* test/unit/test_name.c: names in and out of presentation form, their order, their hashes, and Unicode. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>

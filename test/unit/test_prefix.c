@@ -1,4 +1,4 @@
-/* test_prefix.c: addresses and prefixes, in and out of text, and what covers what. */
+/* test/unit/test_prefix.c: addresses and prefixes, in and out of text, and what covers what. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
