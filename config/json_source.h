@@ -1,4 +1,5 @@
-/* config/json_source.h: where a reader's octets come from. Apart from json_reader.h, whose event names jansson's header uses too. */
+/* config/json_source.h: where a reader's octets come from. Apart from json_reader.h, whose event names jansson's header uses too.
+ */
 #ifndef SUNDEW_CONFIG_JSON_SOURCE_H
 #define SUNDEW_CONFIG_JSON_SOURCE_H
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/config.h"
+
 struct command {
     const char *name;
     const char *arguments;
@@ -94,7 +96,9 @@ static int take_json(struct tool *tool, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    struct tool tool = {.control = "/run/sundew/control.sock", .terminal = isatty(STDOUT_FILENO) == 1};
+    static char *control; /* kept for the life of the process */
+    control = config_default_control();
+    struct tool tool = {.control = control ? control : "", .terminal = isatty(STDOUT_FILENO) == 1};
     int at = 1;
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--json") == 0)
