@@ -20,6 +20,7 @@
 #include "resolver/cache.h"
 #include "resolver/message.h"
 #include "resolver/stats.h"
+#include "resolver/transport.h"
 #include "resolver/upstream.h"
 
 enum {
@@ -37,13 +38,6 @@ enum query_wish {
     QUERY_CLOSE,
     QUERY_ASK,
     QUERY_LOOK, /* the machine's own: look in the cache first; a worker never sees it */
-};
-
-struct client {
-    struct ip address;
-    uint16_t port;
-    uint8_t protocol; /* enum protocol, hits/record.h */
-    bool trusted;     /* in clients.trust: its EDNS option 65001 is believed */
 };
 
 /* One worker's hold on one policy and its configuration. The worker takes it into use, queries in flight count in `pins`; when it
@@ -72,11 +66,10 @@ struct query_env {
 };
 
 /* One query that waits. The worker owns a fixed pool of them. Visible because it is pooled by value; its fields belong to
- * query.c and gate.c except `ask`, `deadline_ms` and `transport`. */
+ * query.c and gate.c except `ask` and `deadline_ms`. */
 struct query {
     struct ask ask;
     uint64_t deadline_ms; /* monotonic; 0: none */
-    void *transport;      /* the worker's: where the answer goes */
     struct client client;
     /* --- private to the machine --- */
     struct view *view; /* pinned while the query waits */
