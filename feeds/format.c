@@ -29,9 +29,9 @@ static const struct {
     [FORMAT_TAXII] = {"taxii", NULL, true, false, true, 60, MATCH_SUBTREE},
     [FORMAT_OTX] = {"otx", format_otx, true, false, true, 50, MATCH_SUBTREE},
     [FORMAT_WARNINGLIST] = {"warninglist", format_warninglist, true, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
-    [FORMAT_DOMAINS] = {"domains", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
-    [FORMAT_HOSTS] = {"hosts", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
-    [FORMAT_ADBLOCK] = {"adblock", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_DOMAINS] = {"domains", format_domains, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
+    [FORMAT_HOSTS] = {"hosts", format_hosts, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
+    [FORMAT_ADBLOCK] = {"adblock", format_adblock, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
     [FORMAT_RPZ] = {"rpz", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
 };
 _Static_assert(sizeof formats / sizeof formats[0] == FORMAT_COUNT, "every format has its row");
