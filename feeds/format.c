@@ -32,7 +32,7 @@ static const struct {
     [FORMAT_DOMAINS] = {"domains", format_domains, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
     [FORMAT_HOSTS] = {"hosts", format_hosts, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
     [FORMAT_ADBLOCK] = {"adblock", format_adblock, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
-    [FORMAT_RPZ] = {"rpz", NULL, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
+    [FORMAT_RPZ] = {"rpz", format_rpz, false, false, false, CONFIDENCE_BY_ZONE, MATCH_EXACT},
 };
 _Static_assert(sizeof formats / sizeof formats[0] == FORMAT_COUNT, "every format has its row");
 
