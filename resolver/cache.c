@@ -268,14 +268,16 @@ struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint3
 enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_t now, struct answer **answer) {
     uint64_t hash = key_hash(key);
     enum cached cached = CACHED_NOT;
+    *answer = NULL;
     struct shard *shard = shard_lock(cache, hash);
     const struct slot *slot = slot_find(shard, key, (uint32_t)hash);
-    if (slot && answer_age(slot->answer, now) == 0 && slot->answer->ttl > 0) {
-        *answer = answer_ref(slot->answer);
-        cached = CACHED_YOUNG;
-    } else if (slot &&
-               (slot_is_held(slot, now) || ((slot->answer->flags & ANSWER_FAILURE) && answer_servable(slot->answer, now, 0)))) {
+    if (slot && slot_is_held(slot, now)) {
         cached = CACHED_FAILED;
+    } else if (slot && answer_servable(slot->answer, now, 0)) {
+        bool failure = slot->answer->flags & ANSWER_FAILURE;
+        cached = failure ? CACHED_FAILED : answer_age(slot->answer, now) == 0 ? CACHED_YOUNG : CACHED_NOT;
+        if (cached != CACHED_NOT)
+            *answer = answer_ref(slot->answer);
     }
     pthread_mutex_unlock(&shard->lock);
     return cached;

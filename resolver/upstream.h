@@ -23,7 +23,9 @@ struct upstream;
 /* `seed`: of the name hash that the cache is keyed with. NULL: no memory. */
 struct upstream_shared *upstream_shared_new(struct config *config, struct cache *cache, uint64_t seed);
 void upstream_shared_free(struct upstream_shared *shared); /* after every upstream_done */
-/* A new forward table; what is in flight ends with the old one. Any thread. */
+/* The snapshots bring another seed: the cache was flushed and is keyed with it from now on. Any thread. */
+void upstream_shared_reseed(struct upstream_shared *shared, uint64_t seed);
+/* A new forward table; what is in flight ends with the old one. Without memory the old one stays. Any thread. */
 void upstream_shared_configure(struct upstream_shared *shared, struct config *config);
 
 struct upstream_health {

@@ -127,12 +127,15 @@ static void test_failures(void **unused) {
     item_init(&item, 1, 1);
     put(cache, &item, 5, NOW, ANSWER_FAILURE);
     assert_int_equal(cache_peek(cache, &item.key, NOW + 1, &young), CACHED_FAILED);
+    assert_non_null(young);
+    answer_unref(young);
     assert_int_equal(state_of(cache, &item, NOW + 4), CACHE_FRESH); /* remembered, and no prefetch of a failure */
     assert_int_equal(state_of(cache, &item, NOW + 5), CACHE_MISS);  /* never stale */
     put(cache, &item, 100, NOW, 0);
     put(cache, &item, 5, NOW + 200, ANSWER_FAILURE);
     assert_int_equal(state_of(cache, &item, NOW + 200), CACHE_STALE); /* the stale answer stays */
     assert_int_equal(cache_peek(cache, &item.key, NOW + 204, &young), CACHED_FAILED);
+    assert_null(young);
     assert_int_equal(cache_peek(cache, &item.key, NOW + 205, &young), CACHED_NOT);
     put(cache, &item, 100, NOW + 206, 0);
     assert_int_equal(cache_peek(cache, &item.key, NOW + 206, &young), CACHED_YOUNG);

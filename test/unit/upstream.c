@@ -1,0 +1,578 @@
+/* test/unit/upstream.c: forwarders in the test's own loop, on loopback: what is believed, what is tried next, who is told. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "resolver/udp_pool.h"
+#include "resolver/upstream.h"
+
+enum { SEED = 42, PORTS_MAX = 4096 };
+
+/* --- a server that misbehaves as told --- */
+
+enum manner {
+    MANNER_ANSWER,
+    MANNER_SILENT,
+    MANNER_SPOOF,    /* what doesn't fit, from every side, then the answer */
+    MANNER_TRUNCATE, /* TC over UDP, the answer over TCP */
+    MANNER_CUT,      /* the same, but the first TCP connection breaks after its first answer */
+    MANNER_SERVFAIL, /* with EDE 6 */
+    MANNER_PLAIN,    /* FORMERR, a bare header, to any query with EDNS */
+    MANNER_REFERRAL, /* lame */
+    MANNER_GARBAGE,  /* matches, but its records are cut off */
+};
+
+struct server_under_test {
+    uv_udp_t udp;
+    uv_tcp_t tcp;
+    struct sockaddr_in address;
+    enum manner manner;
+    unsigned queries, plain, over_tcp, connections, cut;
+    unsigned ports[PORTS_MAX]; /* of the last queries */
+    uint16_t ids[PORTS_MAX];
+    uint8_t flags[2]; /* of the last query */
+    bool dnssec_ok;
+};
+
+struct tcp_peer {
+    uv_tcp_t tcp;
+    struct server_under_test *server;
+    size_t have;
+    uint8_t buffer[4096];
+};
+
+static uint8_t *put16(uint8_t *at, unsigned value) {
+    at[0] = (uint8_t)(value >> 8), at[1] = (uint8_t)value;
+    return at + 2;
+}
+
+/* Header and question of `query`, with flags and counts. Returns the end. */
+static uint8_t *reply_begin(uint8_t *out, const uint8_t *query, size_t question_end, unsigned flags, unsigned answers,
+                            unsigned authority, unsigned additional) {
+    memcpy(out, query, question_end);
+    put16(out + 2, flags);
+    put16(out + 4, 1), put16(out + 6, answers), put16(out + 8, authority), put16(out + 10, additional);
+    return out + question_end;
+}
+
+static uint8_t *put_address(uint8_t *at) {
+    static const uint8_t record[] = {0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 192, 0, 2, 1};
+    memcpy(at, record, sizeof(record));
+    return at + sizeof(record);
+}
+
+static size_t question_end(const uint8_t *query) {
+    size_t at = 12;
+    while (query[at])
+        at += query[at] + 1u;
+    return at + 5;
+}
+
+static size_t make_answer(uint8_t *out, const uint8_t *query) {
+    return (size_t)(put_address(reply_begin(out, query, question_end(query), 0x8180, 1, 0, 0)) - out);
+}
+
+static size_t make_reply(struct server_under_test *server, uint8_t *out, const uint8_t *query, bool tcp) {
+    static const uint8_t ede[] = {0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, 6};
+    static const uint8_t ns[] = {0, 0, 2, 0, 1, 0, 0, 1, 44, 0, 1, 0};
+    size_t end = question_end(query);
+    uint8_t *at;
+    switch (server->manner) {
+    case MANNER_TRUNCATE:
+    case MANNER_CUT:
+        if (!tcp)
+            return (size_t)(reply_begin(out, query, end, 0x8380, 0, 0, 0) - out);
+        return make_answer(out, query);
+    case MANNER_SERVFAIL:
+        at = reply_begin(out, query, end, 0x8182, 0, 0, 1);
+        memcpy(at, ede, sizeof(ede));
+        return (size_t)(at - out) + sizeof(ede);
+    case MANNER_REFERRAL:
+        at = reply_begin(out, query, end, 0x8000, 0, 1, 0);
+        memcpy(at, ns, sizeof(ns));
+        return (size_t)(at - out) + sizeof(ns);
+    case MANNER_PLAIN:
+        if (query[11] == 0)
+            return make_answer(out, query);
+        memset(out, 0, 12);
+        memcpy(out, query, 2);
+        put16(out + 2, 0x8181);
+        return 12;
+    case MANNER_GARBAGE:
+        return make_answer(out, query) - 3;
+    default:
+        return make_answer(out, query);
+    }
+}
+
+static void udp_send(struct server_under_test *server, const struct sockaddr *to, const uint8_t *message, size_t length) {
+    uv_buf_t buf = uv_buf_init((char *)message, (unsigned)length);
+    assert_true(uv_udp_try_send(&server->udp, &buf, 1, to) > 0);
+}
+
+/* All that an attacker might send who knows more than he should, to the very port. */
+static void send_spoofs(struct server_under_test *server, const struct sockaddr *to, const uint8_t *query) {
+    uint8_t out[512];
+    size_t length = make_answer(out, query);
+    out[1] ^= 1; /* id */
+    udp_send(server, to, out, length);
+    out[1] ^= 1, out[13] ^= 2; /* name */
+    udp_send(server, to, out, length);
+    out[13] ^= 2, out[question_end(query) - 3] ^= 1; /* type */
+    udp_send(server, to, out, length);
+    out[question_end(query) - 3] ^= 1, out[question_end(query) - 1] ^= 2; /* class */
+    udp_send(server, to, out, length);
+    out[question_end(query) - 1] ^= 2, out[2] ^= 0x80; /* a query, not a response */
+    udp_send(server, to, out, length);
+    out[2] ^= 0x80, out[2] ^= 0x28; /* another opcode */
+    udp_send(server, to, out, length);
+    out[2] ^= 0x28, out[5] = 0; /* no question */
+    udp_send(server, to, out, length);
+    out[5] = 2; /* two questions */
+    udp_send(server, to, out, length);
+    udp_send(server, to, out, 11);
+    int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* all right, but from another port: the kernel drops it */
+    out[5] = 1;
+    assert_int_equal(sendto(other, out, length, 0, to, sizeof(struct sockaddr_in)), (ssize_t)length);
+    close(other);
+}
+
+static void note_query(struct server_under_test *server, const uint8_t *query, size_t length) {
+    size_t end = question_end(query);
+    memcpy(server->flags, query + 2, 2);
+    server->dnssec_ok = length > end + 7 && (query[end + 7] & 0x80);
+    server->plain += query[11] == 0;
+    server->queries++;
+}
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
+    static char buffer[4096];
+    *buf = uv_buf_init(buffer, sizeof(buffer));
+}
+
+static void on_datagram(uv_udp_t *udp, ssize_t count, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags) {
+    struct server_under_test *server = udp->data;
+    const uint8_t *query = (const uint8_t *)buf->base;
+    if (count <= 0 || !from)
+        return;
+    server->ports[server->queries % PORTS_MAX] = ntohs(((const struct sockaddr_in *)from)->sin_port);
+    server->ids[server->queries % PORTS_MAX] = (uint16_t)(query[0] << 8 | query[1]);
+    note_query(server, query, (size_t)count);
+    if (server->manner == MANNER_SILENT)
+        return;
+    if (server->manner == MANNER_SPOOF)
+        send_spoofs(server, from, query);
+    uint8_t out[512];
+    size_t length = make_reply(server, out, query, false);
+    udp_send(server, from, out, length);
+}
+
+static void free_peer(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void on_frames(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf) {
+    struct tcp_peer *peer = stream->data;
+    if (count < 0) {
+        uv_close((uv_handle_t *)stream, free_peer);
+        return;
+    }
+    memcpy(peer->buffer + peer->have, buf->base, (size_t)count);
+    peer->have += (size_t)count;
+    size_t at = 0, length;
+    while (peer->have - at > 2 && (length = (size_t)(peer->buffer[at] << 8 | peer->buffer[at + 1])) <= peer->have - at - 2) {
+        uint8_t out[514];
+        note_query(peer->server, peer->buffer + at + 2, length);
+        peer->server->over_tcp++;
+        if (peer->server->manner == MANNER_CUT && peer->server->over_tcp == 2) {
+            uv_close((uv_handle_t *)stream, free_peer);
+            return;
+        }
+        size_t size = make_reply(peer->server, out + 2, peer->buffer + at + 2, true);
+        put16(out, (unsigned)size);
+        for (size_t k = 0; k < size + 2; k++) { /* in the smallest pieces there are */
+            uv_buf_t piece = uv_buf_init((char *)out + k, 1);
+            assert_int_equal(uv_try_write(stream, &piece, 1), 1);
+        }
+        at += 2 + length;
+    }
+    peer->have -= at;
+    memmove(peer->buffer, peer->buffer + at, peer->have);
+}
+
+static void on_connection(uv_stream_t *listener, int status) {
+    struct server_under_test *server = listener->data;
+    struct tcp_peer *peer = calloc(1, sizeof(*peer));
+    assert_int_equal(status, 0);
+    peer->server = server;
+    uv_tcp_init(listener->loop, &peer->tcp);
+    peer->tcp.data = peer;
+    uv_accept(listener, (uv_stream_t *)&peer->tcp);
+    uv_tcp_nodelay(&peer->tcp, 1);
+    uv_read_start((uv_stream_t *)&peer->tcp, on_alloc, on_frames);
+    server->connections++;
+}
+
+/* UDP and TCP on one free port. */
+static void server_start(struct server_under_test *server, uv_loop_t *loop, enum manner manner) {
+    int length = sizeof(server->address), error;
+    do {
+        memset(server, 0, sizeof(*server));
+        uv_udp_init(loop, &server->udp);
+        uv_tcp_init(loop, &server->tcp);
+        uv_ip4_addr("127.0.0.1", 0, &server->address);
+        assert_int_equal(uv_udp_bind(&server->udp, (struct sockaddr *)&server->address, 0), 0);
+        uv_udp_getsockname(&server->udp, (struct sockaddr *)&server->address, &length);
+        error = uv_tcp_bind(&server->tcp, (struct sockaddr *)&server->address, 0);
+        server->udp.data = server->tcp.data = server;
+        if (error == 0)
+            error = uv_listen((uv_stream_t *)&server->tcp, 16, on_connection);
+        if (error < 0) {
+            uv_close((uv_handle_t *)&server->udp, NULL);
+            uv_close((uv_handle_t *)&server->tcp, NULL);
+            uv_run(loop, UV_RUN_NOWAIT);
+        }
+    } while (error < 0);
+    server->manner = manner;
+    uv_udp_recv_start(&server->udp, on_alloc, on_datagram);
+}
+
+static void server_stop(struct server_under_test *server) {
+    uv_close((uv_handle_t *)&server->udp, NULL);
+    uv_close((uv_handle_t *)&server->tcp, NULL);
+}
+
+/* --- a worker that asks --- */
+
+struct desk {
+    uv_loop_t loop;
+    struct config config;
+    struct forward forward;
+    struct endpoint to[3];
+    struct cache *cache;
+    struct upstream_shared *shared;
+    struct upstream *upstream;
+    struct stats stats;
+    struct server_under_test servers[3];
+    bool closed;
+};
+
+struct wish {
+    struct ask ask;
+    bool told;
+    struct answer *answer;
+};
+
+static uint64_t count_of(const struct desk *desk, enum stat_id stat) {
+    return atomic_load(&desk->stats.count[stat]);
+}
+
+static void config_init(struct desk *desk, size_t servers) {
+    desk->config.workers = 1;
+    desk->config.cache.max_ttl = desk->config.cache.max_negative_ttl = 86400;
+    desk->config.cache.serve_stale = 3600;
+    desk->config.forward = &desk->forward;
+    desk->config.forward_count = 1;
+    assert_int_equal(name_from_text(&desk->forward.zone, ".", 1, NULL), 0);
+    desk->forward.to = desk->to;
+    desk->forward.to_count = servers;
+    for (size_t i = 0; i < servers; i++) {
+        memcpy(&desk->to[i].address, &desk->servers[i].address, sizeof(desk->servers[i].address));
+        desk->to[i].address_length = sizeof(desk->servers[i].address);
+        desk->to[i].text = "dns://127.0.0.1";
+    }
+}
+
+static struct desk *desk_open(size_t servers, const enum manner *manners) {
+    struct desk *desk = calloc(1, sizeof(*desk) + 64);
+    uv_loop_init(&desk->loop);
+    for (size_t i = 0; i < servers; i++)
+        server_start(&desk->servers[i], &desk->loop, manners[i]);
+    config_init(desk, servers);
+    desk->cache = cache_new(1 << 20);
+    desk->shared = upstream_shared_new(&desk->config, desk->cache, SEED);
+    assert_non_null(desk->shared);
+    assert_int_equal(upstream_init(&desk->upstream, desk->shared, &desk->loop, &desk->stats), 0);
+    return desk;
+}
+
+static void on_desk_closed(void *context) {
+    ((struct desk *)context)->closed = true;
+}
+
+static void desk_close(struct desk *desk) {
+    for (size_t i = 0; i < desk->forward.to_count; i++)
+        server_stop(&desk->servers[i]);
+    upstream_done(desk->upstream, on_desk_closed, desk);
+    uv_run(&desk->loop, UV_RUN_DEFAULT); /* ends: nothing is left open */
+    assert_true(desk->closed);
+    assert_int_equal(uv_loop_close(&desk->loop), 0);
+    upstream_shared_free(desk->shared);
+    cache_free(desk->cache);
+    free(desk);
+}
+
+static void on_done(struct ask *ask, struct answer *answer) {
+    struct wish *wish = ask->context;
+    assert_false(wish->told);
+    wish->told = true;
+    wish->answer = answer_ref(answer);
+}
+
+static void wish_for(struct desk *desk, struct wish *wish, const char *name) {
+    memset(wish, 0, sizeof(*wish));
+    assert_int_equal(name_from_text(&wish->ask.question.name, name, strlen(name), NULL), 0);
+    wish->ask.question.type = 1;
+    wish->ask.done = on_done;
+    wish->ask.context = wish;
+    assert_int_equal(upstream_ask(desk->upstream, &wish->ask), 0);
+    assert_false(wish->told);
+}
+
+static void wish_wait(struct desk *desk, struct wish *wish) {
+    while (!wish->told)
+        uv_run(&desk->loop, UV_RUN_ONCE);
+}
+
+static void wish_end(struct wish *wish) {
+    if (wish->answer)
+        answer_unref(wish->answer);
+    wish->answer = NULL;
+}
+
+static void assert_answered(struct wish *wish) {
+    assert_true(wish->told);
+    assert_int_equal(wish->answer->flags & ANSWER_FAILURE, 0);
+    assert_int_equal(wish->answer->ancount, 1);
+    wish_end(wish);
+}
+
+static void assert_failed(struct wish *wish, unsigned ede) {
+    assert_true(wish->told);
+    assert_true(wish->answer->flags & ANSWER_FAILURE);
+    assert_int_equal(wish->answer->rcode, 2);
+    assert_int_equal(wish->answer->ede, ede);
+    wish_end(wish);
+}
+
+static void ask_answered(struct desk *desk, const char *name) {
+    struct wish wish;
+    wish_for(desk, &wish, name);
+    wish_wait(desk, &wish);
+    assert_answered(&wish);
+}
+
+static void ask_failed(struct desk *desk, const char *name, unsigned ede) {
+    struct wish wish;
+    wish_for(desk, &wish, name);
+    wish_wait(desk, &wish);
+    assert_failed(&wish, ede);
+}
+
+/* --- tests --- */
+
+static void test_answer(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    struct wish wish = {.ask = {.question = {.type = 1, .dnssec_ok = true, .checking_disabled = true}, .done = on_done}};
+    ask_answered(desk, "a.example");
+    assert_memory_equal(desk->servers[0].flags, "\x01\x20", 2); /* RD, AD */
+    assert_false(desk->servers[0].dnssec_ok);
+    wish.ask.context = &wish;
+    name_from_text(&wish.ask.question.name, "a.example", 9, NULL);
+    assert_int_equal(upstream_ask(desk->upstream, &wish.ask), 0); /* another question, for the cache too */
+    wish_wait(desk, &wish);
+    assert_answered(&wish);
+    assert_memory_equal(desk->servers[0].flags, "\x01\x30", 2); /* and CD */
+    assert_true(desk->servers[0].dnssec_ok);
+    assert_int_equal(desk->servers[0].queries, 2);
+    struct cache_stats stats;
+    cache_stats(desk->cache, &stats);
+    assert_int_equal(stats.entries, 2);
+    desk_close(desk);
+}
+
+static void test_spoofed(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_SPOOF});
+    ask_answered(desk, "a.example");
+    assert_int_equal(count_of(desk, STAT_UPSTREAM_MISMATCHES), 9);
+    assert_int_equal(desk->servers[0].queries, 1);
+    desk_close(desk);
+}
+
+static void test_truncated(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_TRUNCATE});
+    struct wish wishes[20];
+    for (size_t i = 0; i < 20; i++)
+        wish_for(desk, &wishes[i], (char[]){(char)('a' + (int)i), '.', 'e', '\0'});
+    for (size_t i = 0; i < 20; i++)
+        wish_wait(desk, &wishes[i]);
+    for (size_t i = 0; i < 20; i++)
+        assert_answered(&wishes[i]);
+    assert_int_equal(desk->servers[0].over_tcp, 20);
+    assert_int_equal(desk->servers[0].connections, 1);
+    assert_int_equal(count_of(desk, STAT_UPSTREAM_TCP), 20);
+    desk_close(desk);
+}
+
+static void test_tcp_breaks(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_CUT});
+    ask_answered(desk, "a.example");
+    ask_answered(desk, "b.example"); /* the old connection breaks under it */
+    assert_int_equal(desk->servers[0].connections, 2);
+    assert_int_equal(desk->servers[0].over_tcp, 3);
+    desk_close(desk);
+}
+
+static void test_silent_first(void **unused) {
+    struct desk *desk = desk_open(2, (enum manner[]){MANNER_SILENT, MANNER_ANSWER});
+    static const char *const names[] = {"a.example", "b.example", "c.example", "d.example", "e.example", "f.example"};
+    for (size_t i = 0; i < 6; i++)
+        ask_answered(desk, names[i]);
+    struct upstream_health health[2];
+    assert_int_equal(upstream_shared_health(desk->shared, health, 2), 2);
+    assert_true(health[1].up);
+    assert_true(health[1].rtt_us > 0);
+    assert_true(health[0].timeouts > 0);
+    assert_true(desk->servers[0].queries < 6); /* once known, it is left alone */
+    assert_true(upstream_shared_hopeful(desk->shared, &desk->forward.zone));
+    desk_close(desk);
+}
+
+static void test_refused_by_network(void **unused) {
+    struct desk *desk = desk_open(2, (enum manner[]){MANNER_ANSWER, MANNER_ANSWER});
+    server_stop(&desk->servers[0]);
+    uv_run(&desk->loop, UV_RUN_NOWAIT);
+    ask_answered(desk, "a.example");
+    assert_int_equal(count_of(desk, STAT_UPSTREAM_QUERIES), 2);
+    struct upstream_health health[2];
+    upstream_shared_health(desk->shared, health, 2);
+    assert_false(health[0].up);
+    server_stop(&desk->servers[1]);
+    uv_run(&desk->loop, UV_RUN_NOWAIT);
+    ask_failed(desk, "b.example", 23);
+    assert_false(upstream_shared_hopeful(desk->shared, &desk->forward.zone));
+    server_start(&desk->servers[0], &desk->loop, MANNER_ANSWER); /* elsewhere: a new table */
+    server_start(&desk->servers[1], &desk->loop, MANNER_ANSWER);
+    config_init(desk, 2);
+    upstream_shared_configure(desk->shared, &desk->config);
+    assert_true(upstream_shared_hopeful(desk->shared, &desk->forward.zone));
+    ask_answered(desk, "c.example");
+    desk_close(desk);
+}
+
+static void test_failures(void **unused) {
+    struct desk *desk = desk_open(2, (enum manner[]){MANNER_SERVFAIL, MANNER_ANSWER});
+    ask_answered(desk, "a.example");
+    assert_int_equal(desk->servers[0].queries, 1);
+    desk->servers[1].manner = MANNER_SERVFAIL;
+    ask_failed(desk, "b.example", 6);
+    unsigned before = desk->servers[0].queries + desk->servers[1].queries;
+    ask_failed(desk, "b.example", 6); /* remembered (RFC 9520) */
+    assert_int_equal(desk->servers[0].queries + desk->servers[1].queries, before);
+    desk->servers[0].manner = desk->servers[1].manner = MANNER_REFERRAL;
+    ask_failed(desk, "c.example", 0);
+    desk->servers[0].manner = desk->servers[1].manner = MANNER_GARBAGE;
+    ask_failed(desk, "d.example", 0);
+    desk->servers[0].manner = desk->servers[1].manner = MANNER_ANSWER;
+    ask_answered(desk, "e.example");
+    desk_close(desk);
+}
+
+static void test_without_edns(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_PLAIN});
+    ask_answered(desk, "a.example");
+    assert_int_equal(desk->servers[0].queries, 2);
+    ask_answered(desk, "b.example"); /* remembered */
+    assert_int_equal(desk->servers[0].queries, 3);
+    assert_int_equal(desk->servers[0].plain, 2);
+    desk_close(desk);
+}
+
+static void test_asked_once(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    struct wish wishes[50];
+    for (size_t i = 0; i < 50; i++)
+        wish_for(desk, &wishes[i], "a.example");
+    upstream_cancel(desk->upstream, &wishes[7].ask);
+    wish_wait(desk, &wishes[0]);
+    for (size_t i = 0; i < 50; i++) {
+        if (i == 7)
+            assert_false(wishes[i].told);
+        else
+            assert_answered(&wishes[i]);
+    }
+    assert_int_equal(desk->servers[0].queries, 1);
+    ask_answered(desk, "a.example"); /* another worker may just have had it */
+    assert_int_equal(desk->servers[0].queries, 1);
+    desk_close(desk);
+}
+
+static void test_hard_to_guess(void **unused) {
+    enum { COUNT = 400 };
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    static bool seen[65536];
+    unsigned ports = 0, ids = 0, low = 65535, high = 0;
+    for (unsigned i = 0; i < COUNT; i++) {
+        char name[] = {(char)('a' + i / 20), (char)('a' + i % 20), '\0'};
+        ask_answered(desk, name);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        unsigned port = desk->servers[0].ports[i];
+        ports += !seen[port];
+        seen[port] = true;
+        low = port < low ? port : low;
+        high = port > high ? port : high;
+    }
+    memset(seen, 0, sizeof(seen));
+    for (unsigned i = 0; i < COUNT; i++) {
+        ids += !seen[desk->servers[0].ids[i]];
+        seen[desk->servers[0].ids[i]] = true;
+    }
+    assert_true(ports >= COUNT * 3 / 4 - 1); /* 200 of which would be at least 150 */
+    assert_true(low >= 1024 && low < 8192 && high > 57344);
+    assert_true(ids >= COUNT - 12);
+    desk_close(desk);
+}
+
+static void test_no_zone(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    name_from_text(&desk->forward.zone, "corp.example", 12, NULL);
+    upstream_shared_configure(desk->shared, &desk->config);
+    ask_answered(desk, "a.corp.example");
+    ask_failed(desk, "a.example", 22);
+    desk_close(desk);
+}
+
+static void test_left_waiting(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_SILENT});
+    struct wish wishes[3];
+    wish_for(desk, &wishes[0], "a.example");
+    wish_for(desk, &wishes[1], "a.example");
+    wish_for(desk, &wishes[2], "b.example");
+    uv_run(&desk->loop, UV_RUN_NOWAIT);
+    desk_close(desk);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(wishes[i].told);
+        assert_true(wishes[i].answer->flags & ANSWER_FAILURE);
+        wish_end(&wishes[i]);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_answer),        cmocka_unit_test(test_spoofed),      cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tcp_breaks),    cmocka_unit_test(test_silent_first), cmocka_unit_test(test_refused_by_network),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_edns), cmocka_unit_test(test_asked_once),
+        cmocka_unit_test(test_hard_to_guess), cmocka_unit_test(test_no_zone),      cmocka_unit_test(test_left_waiting),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
