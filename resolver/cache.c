@@ -275,7 +275,7 @@ enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_
         cached = CACHED_FAILED;
     } else if (slot && answer_servable(slot->answer, now, 0)) {
         bool failure = slot->answer->flags & ANSWER_FAILURE;
-        cached = failure ? CACHED_FAILED : answer_age(slot->answer, now) == 0 ? CACHED_YOUNG : CACHED_NOT;
+        cached = failure ? CACHED_FAILED : answer_age(slot->answer, now) <= 1 ? CACHED_YOUNG : CACHED_NOT;
         if (cached != CACHED_NOT)
             *answer = answer_ref(slot->answer);
     }

@@ -140,7 +140,7 @@ static void test_failures(void **unused) {
     put(cache, &item, 100, NOW + 206, 0);
     assert_int_equal(cache_peek(cache, &item.key, NOW + 206, &young), CACHED_YOUNG);
     answer_unref(young);
-    assert_int_equal(cache_peek(cache, &item.key, NOW + 207, &young), CACHED_NOT);
+    assert_int_equal(cache_peek(cache, &item.key, NOW + 208, &young), CACHED_NOT);
     put(cache, &item, 5, NOW + 306 + STALE, ANSWER_FAILURE); /* too old to be served: gives way */
     assert_int_equal(state_of(cache, &item, NOW + 306 + STALE), CACHE_FRESH);
     cache_free(cache);

@@ -255,6 +255,7 @@ static void server_stop(struct server_under_test *server) {
 
 struct desk {
     uv_loop_t loop;
+    uv_timer_t watch; /* keeps the loop turning while other threads are at work */
     struct config config;
     struct forward forward;
     struct endpoint to[3];
@@ -567,12 +568,119 @@ static void test_left_waiting(void **unused) {
     }
 }
 
+/* --- two workers --- */
+
+enum { NAMES = 300 };
+
+struct colleague {
+    uv_loop_t loop;
+    uv_thread_t thread;
+    struct desk *desk;
+    struct upstream *upstream;
+    struct stats stats;
+    uv_barrier_t *start;
+    unsigned told, answered, cached;
+    bool leaves_early;
+    atomic_bool finished;
+    struct wish wishes[NAMES];
+};
+
+static void on_colleague_told(struct ask *ask, struct answer *answer) {
+    struct colleague *colleague = ask->context;
+    colleague->told++;
+    colleague->answered += !(answer->flags & ANSWER_FAILURE);
+}
+
+static void ask_all(struct colleague *colleague) {
+    for (unsigned i = 0; i < NAMES; i++) {
+        struct ask *ask = &colleague->wishes[i].ask;
+        struct name_key name;
+        enum cache_state state;
+        uint8_t wire[] = {3, 'a', (uint8_t)('a' + i / 26), (uint8_t)('a' + i % 26), 0};
+        name_from_wire(&ask->question.name, wire, sizeof(wire));
+        name_key_init(&name, wire, sizeof(wire), SEED);
+        struct cache_key key = {.hash = name.hash[1], .name = wire, .length = sizeof(wire), .type = 1};
+        ask->question.type = 1;
+        ask->done = on_colleague_told;
+        ask->context = colleague;
+        struct answer *answer = cache_get(colleague->desk->cache, &key, (uint32_t)(uv_now(&colleague->loop) / 1000), 0, &state);
+        if (answer) {
+            colleague->told++, colleague->answered++, colleague->cached++;
+            answer_unref(answer);
+        } else {
+            assert_int_equal(upstream_ask(colleague->upstream, ask), 0);
+        }
+        if (i % 8 == 0)
+            uv_run(&colleague->loop, UV_RUN_NOWAIT);
+    }
+}
+
+static void colleague_run(void *context) {
+    struct colleague *colleague = context;
+    uv_loop_init(&colleague->loop);
+    assert_int_equal(upstream_init(&colleague->upstream, colleague->desk->shared, &colleague->loop, &colleague->stats), 0);
+    uv_barrier_wait(colleague->start);
+    ask_all(colleague);
+    while (colleague->told < NAMES && !colleague->leaves_early)
+        uv_run(&colleague->loop, UV_RUN_ONCE);
+    upstream_done(colleague->upstream, NULL, NULL);
+    assert_int_equal(colleague->told, NAMES);
+    uv_run(&colleague->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&colleague->loop), 0);
+    atomic_store(&colleague->finished, true);
+}
+
+static void on_watch(uv_timer_t *timer) {}
+
+/* Runs two workers' threads that want the same names, and the server's loop until both are content. */
+static void run_colleagues(struct desk *desk, struct colleague *colleagues) {
+    uv_barrier_t start;
+    uv_timer_init(&desk->loop, &desk->watch);
+    uv_timer_start(&desk->watch, on_watch, 1, 1);
+    assert_int_equal(uv_barrier_init(&start, 2), 0);
+    for (size_t i = 0; i < 2; i++) {
+        colleagues[i].desk = desk;
+        colleagues[i].start = &start;
+        assert_int_equal(uv_thread_create(&colleagues[i].thread, colleague_run, &colleagues[i]), 0);
+    }
+    while (!atomic_load(&colleagues[0].finished) || !atomic_load(&colleagues[1].finished))
+        uv_run(&desk->loop, UV_RUN_ONCE);
+    for (size_t i = 0; i < 2; i++)
+        uv_thread_join(&colleagues[i].thread);
+    uv_barrier_destroy(&start);
+    uv_close((uv_handle_t *)&desk->watch, NULL);
+}
+
+static void test_workers_ask_once(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    struct colleague *colleagues = calloc(2, sizeof(*colleagues));
+    run_colleagues(desk, colleagues);
+    assert_int_equal(colleagues[0].answered, NAMES);
+    assert_int_equal(colleagues[1].answered, NAMES);
+    assert_int_equal(desk->servers[0].queries, NAMES); /* no more than one worker would have asked */
+    free(colleagues);
+    desk_close(desk);
+}
+
+/* The worker that owns some of the flights leaves: the other one takes them over, nobody is left waiting. */
+static void test_worker_leaves(void **unused) {
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    struct colleague *colleagues = calloc(2, sizeof(*colleagues));
+    colleagues[0].leaves_early = true;
+    run_colleagues(desk, colleagues);
+    assert_int_equal(colleagues[0].told, NAMES);
+    assert_int_equal(colleagues[1].answered, NAMES);
+    free(colleagues);
+    desk_close(desk);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),        cmocka_unit_test(test_spoofed),      cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_tcp_breaks),    cmocka_unit_test(test_silent_first), cmocka_unit_test(test_refused_by_network),
-        cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_edns), cmocka_unit_test(test_asked_once),
-        cmocka_unit_test(test_hard_to_guess), cmocka_unit_test(test_no_zone),      cmocka_unit_test(test_left_waiting),
+        cmocka_unit_test(test_answer),           cmocka_unit_test(test_spoofed),       cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tcp_breaks),       cmocka_unit_test(test_silent_first),  cmocka_unit_test(test_refused_by_network),
+        cmocka_unit_test(test_failures),         cmocka_unit_test(test_without_edns),  cmocka_unit_test(test_asked_once),
+        cmocka_unit_test(test_hard_to_guess),    cmocka_unit_test(test_no_zone),       cmocka_unit_test(test_left_waiting),
+        cmocka_unit_test(test_workers_ask_once), cmocka_unit_test(test_worker_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
