@@ -116,12 +116,15 @@ static int name_builtins(struct config *config) {
     return 0;
 }
 
-struct config *config_parse(const char *path, const char *text, size_t length, config_fault *fault, void *context) {
+/* Parses and checks; *count faults are reported. The config is as complete as it can be, NULL if there is nothing to build it from.
+ */
+static struct config *parse(const char *path, const char *text, size_t length, config_fault *fault, void *context, size_t *count) {
     struct counted *counted = calloc(1, sizeof *counted);
     struct faults faults = {0};
     struct node *root = NULL;
     char *folder = NULL;
     const char *shown = path ? path : "(embedded)";
+    *count = 1;
     if (!counted) {
         if (fault)
             fault(context, shown, 1, 1, ".", "no memory");
@@ -140,9 +143,20 @@ struct config *config_parse(const char *path, const char *text, size_t length, c
             faults.no_memory = true;
         build_check(&build, root);
     }
+    bool whole = root && !faults.no_memory;
     node_free(root);
     free(folder);
-    if (faults_report(&faults, shown, fault, context) > 0) {
+    *count = faults_report(&faults, shown, fault, context);
+    if (whole)
+        return config;
+    config_unref(config);
+    return NULL;
+}
+
+struct config *config_parse(const char *path, const char *text, size_t length, config_fault *fault, void *context) {
+    size_t count;
+    struct config *config = parse(path, text, length, fault, context, &count);
+    if (config && count > 0) {
         config_unref(config);
         return NULL;
     }
@@ -184,11 +198,12 @@ static char *read_file(const char *path, size_t *length) {
     return text;
 }
 
-struct config *config_load(const char *path, config_fault *fault, void *context) {
+/* Reads the file and parses it; as parse. */
+static struct config *load(const char *path, config_fault *fault, void *context, size_t *count) {
     size_t length;
     if (!path) {
         const char *text = config_embedded(&length);
-        return config_parse(NULL, text, length, fault, context);
+        return parse(NULL, text, length, fault, context, count);
     }
     char *text = read_file(path, &length);
     if (!text) {
@@ -196,9 +211,34 @@ struct config *config_load(const char *path, config_fault *fault, void *context)
         snprintf(message, sizeof message, "cannot be read: %s", strerror(errno));
         if (fault)
             fault(context, path, 1, 1, ".", message);
+        *count = 1;
         return NULL;
     }
-    struct config *config = config_parse(path, text, length, fault, context);
+    struct config *config = parse(path, text, length, fault, context, count);
     free(text);
+    return config;
+}
+
+struct config *config_load(const char *path, config_fault *fault, void *context) {
+    size_t count;
+    struct config *config = load(path, fault, context, &count);
+    if (config && count > 0) {
+        config_unref(config);
+        return NULL;
+    }
+    return config;
+}
+
+struct config *config_inspect(const char *path, config_fault *fault, void *context, size_t *count) {
+    struct config *config = load(path, fault, context, count);
+    size_t kept = 0;
+    for (size_t i = 0; config && i < config->zone_count; i++) {
+        if (config->zones[i].name && config->zones[i].source)
+            config->zones[kept++] = config->zones[i];
+        else
+            free_zone(&config->zones[i]);
+    }
+    if (config)
+        config->zone_count = kept;
     return config;
 }

@@ -160,6 +160,9 @@ typedef void config_fault(void *context, const char *file, uint32_t line, uint32
  * relative paths, and may be NULL for the embedded default. */
 struct config *config_load(const char *path, config_fault *fault, void *context);
 struct config *config_parse(const char *path, const char *text, size_t length, config_fault *fault, void *context);
+/* For --check alone: as config_load, but gives what can be read whatever the faults are (*count of them were reported), so that the
+ * policy files are looked at, too, and all is said at once. Zones without a name or source are left out. NULL: not JSON at all. */
+struct config *config_inspect(const char *path, config_fault *fault, void *context, size_t *count);
 const char *config_embedded(size_t *length); /* the embedded default's text */
 
 /* Where state and the control socket are when nobody says: $XDG_STATE_HOME/sundew (root without it: /var/lib/sundew, others

@@ -413,15 +413,59 @@ static void unreadable(void **state) {
     free(faults);
 }
 
+/* The example that is shipped is a configuration that holds. */
+static void example(void **state) {
+    char *faults;
+    size_t size;
+    FILE *stream = open_memstream(&faults, &size);
+    struct config *config = config_load(SUNDEW_SOURCE "/doc/examples/sundew.json", note, stream);
+    fclose(stream);
+    assert_string_equal(faults, "");
+    assert_int_equal(config->zone_count, 5);
+    config_unref(config);
+    free(faults);
+}
+
+static void inspection(void **state) {
+    char path[] = "/tmp/sundew-config-XXXXXX", *faults;
+    static const char text[] =
+        "{\"lisen\": 1, \"zones\": [{\"name\": \"a\", \"source\": \"x\", \"refresh\": \"y\"}, {\"name\": \"b\"}, 7]}";
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, text, sizeof text - 1), sizeof text - 1);
+    close(fd);
+    size_t size, count;
+    FILE *stream = open_memstream(&faults, &size);
+    struct config *config = config_inspect(path, note, stream, &count);
+    fclose(stream);
+    assert_non_null(config);
+    assert_int_equal(count, 4);
+    assert_non_null(strstr(faults, "lisen"));
+    assert_int_equal(config->zone_count, 1);
+    assert_string_equal(config->zones[0].name, "a");
+    config_unref(config);
+    free(faults);
+    assert_null(config_inspect("/nonexistent", NULL, NULL, &count));
+    assert_int_equal(count, 1);
+    unlink(path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),           cmocka_unit_test(whole),
-        cmocka_unit_test(all_faults_at_once), cmocka_unit_test(not_json),
-        cmocka_unit_test(endpoints),          cmocka_unit_test(wrong_kinds),
-        cmocka_unit_test(contradictions),     cmocka_unit_test(values),
-        cmocka_unit_test(suggestions),        cmocka_unit_test(digests),
-        cmocka_unit_test(embedded_default),   cmocka_unit_test(unreadable),
+        cmocka_unit_test(defaults),
+        cmocka_unit_test(whole),
+        cmocka_unit_test(all_faults_at_once),
+        cmocka_unit_test(not_json),
+        cmocka_unit_test(endpoints),
+        cmocka_unit_test(wrong_kinds),
+        cmocka_unit_test(contradictions),
+        cmocka_unit_test(values),
+        cmocka_unit_test(suggestions),
+        cmocka_unit_test(digests),
+        cmocka_unit_test(embedded_default),
+        cmocka_unit_test(unreadable),
         cmocka_unit_test(system_servers),
+        cmocka_unit_test(inspection),
+        cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
