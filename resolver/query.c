@@ -53,7 +53,7 @@ static enum query_wish send_reply(struct turn *turn, size_t length) {
     unsigned rcode = turn->reply.out[3] & FLAG_RCODE;
     turn->length = length;
     stat_add(turn->env->stats, STAT_RCODE_0 + rcode, 1);
-    if (turn->query->view->config->log.queries)
+    if (turn->query->view->config->log.queries && turn->query->message.question_length)
         gate_log_query(turn->env, turn->query, rcode);
     return QUERY_REPLY;
 }

@@ -1,8 +1,8 @@
 /* test/replay/fake_policy.c: the matcher as CONTRACT.md describes it, by the plainest means: every rule is looked at. */
+#include <ldns/ldns.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <stdio.h>
-#include <ldns/ldns.h>
 
 #include "policy/match.h"
 #include "resolver/wire.h"
@@ -264,8 +264,8 @@ static void judge(const struct asked *a, struct verdict *v) {
         if (!best)
             continue;
         uint32_t index = (uint32_t)(best - s->rules);
-        struct matched m = {index, index, (uint16_t)z, (uint8_t)best->trigger, (uint8_t)best->action, (uint8_t)zone->mode,
-                            best->name.labels};
+        struct matched m = {
+            index, index, (uint16_t)z, (uint8_t)best->trigger, (uint8_t)best->action, (uint8_t)zone->mode, best->name.labels};
         if (zone->mode == MODE_MONITOR) {
             v->monitor[v->monitors++] = m;
         } else {

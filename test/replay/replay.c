@@ -63,8 +63,8 @@ static const char *question_text(const struct question *question, char *text) {
     static const struct {
         uint16_t type;
         const char *name;
-    } types[] = {{1, "A"}, {2, "NS"}, {5, "CNAME"}, {6, "SOA"}, {12, "PTR"}, {15, "MX"}, {16, "TXT"}, {28, "AAAA"}, {65, "HTTPS"},
-                 {255, "ANY"}};
+    } types[] = {{1, "A"},   {2, "NS"},   {5, "CNAME"}, {6, "SOA"},    {12, "PTR"},
+                 {15, "MX"}, {16, "TXT"}, {28, "AAAA"}, {65, "HTTPS"}, {255, "ANY"}};
     size_t length = name_to_text(question->name.wire, text);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         if (types[i].type == question->type) {
@@ -134,7 +134,8 @@ static const struct said *find_said(const struct play *play, const struct questi
 
 static struct answer *from_upstream(struct play *play, const struct question *question) {
     static uint8_t message[65535];
-    const struct answer_limits limits = {play->config.cache.min_ttl, play->config.cache.max_ttl, play->config.cache.max_negative_ttl};
+    const struct answer_limits limits = {play->config.cache.min_ttl, play->config.cache.max_ttl,
+                                         play->config.cache.max_negative_ttl};
     const struct said *said = find_said(play, question);
     uint32_t now = (uint32_t)(play->env.now_ms / 1000);
     struct answer *answer = NULL;
@@ -153,7 +154,7 @@ static struct answer *from_upstream(struct play *play, const struct question *qu
 static void to_cache(struct play *play, const struct question *question, struct answer *answer) {
     struct name_key key;
     name_key_init(&key, question->name.wire, question->name.length, play->env.view->seed);
-    struct cache_key cached = {key.hash[key.labels],           key.wire, key.length, question->dnssec_ok,
+    struct cache_key cached = {key.hash[key.labels],        key.wire,      key.length, question->dnssec_ok,
                                question->checking_disabled, question->type};
     cache_put(play->cache, &cached, answer, (uint32_t)(play->env.now_ms / 1000));
 }
@@ -338,7 +339,7 @@ static void order_config(struct play *play, char *rest) {
     else if (!strcmp(rest, "sinkhole"))
         config->policy.has_ipv4 = config->policy.has_ipv6 = on;
     else if (!strcmp(rest, "queries"))
-        config->log.queries = on ? (char *)(uintptr_t)"queries" : NULL;
+        config->log.queries = on ? (char *)(uintptr_t) "queries" : NULL;
     else if (!strcmp(rest, "history"))
         play->env.asked = on ? calloc(QUERY_ASKED, sizeof *play->env.asked) : NULL;
     else if (!strcmp(rest, "forward"))
