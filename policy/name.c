@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "policy/hash.h"
+
 static const uint64_t SWAR_ONES = 0x0101010101010101u;
 static const uint64_t SWAR_HIGH = 0x8080808080808080u;
 
@@ -14,12 +16,6 @@ static inline uint64_t lower8(uint64_t octets) {
     uint64_t past_z = low7 + SWAR_ONES * (0x7f - 'Z');
     uint64_t is_upper = (from_a ^ past_z) & ~octets & SWAR_HIGH;
     return octets | is_upper >> 2;
-}
-
-static inline uint64_t load8(const uint8_t *at) {
-    uint64_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
 }
 
 static inline uint8_t lower1(uint8_t octet) {
@@ -225,14 +221,6 @@ int name_compare(const struct name *a, const struct name *b) {
  * suffix hashes. Label lengths vary from query to query, so the common path (up to 15 letters) has no branch that depends on them.
  */
 
-static const uint64_t HASH_A = 0x9e3779b97f4a7c15u;
-static const uint64_t HASH_B = 0xd6e8feb86659fd93u;
-
-static inline uint64_t multiply_fold(uint64_t a, uint64_t b) {
-    __uint128_t product = (__uint128_t)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
-}
-
 struct hash_seed {
     uint64_t first;
     uint64_t second;
@@ -246,9 +234,9 @@ static inline uint64_t hash_label(const uint8_t *wire, size_t at, size_t end, st
     uint64_t head = load8(wire + from) >> 8 * (at - from);
     uint64_t mask = octets >= 8 ? ~UINT64_C(0) : (UINT64_C(1) << 8 * octets) - 1;
     uint64_t tail = load8(wire + (octets > 8 ? at + octets - 8 : 0)) & (octets > 8 ? ~UINT64_C(0) : 0);
-    uint64_t hash = multiply_fold((head & mask) ^ seed.first, tail ^ seed.second);
+    uint64_t hash = hash_fold((head & mask) ^ seed.first, tail ^ seed.second);
     for (size_t done = 8; octets > done + 8; done += 8)
-        hash = multiply_fold(load8(wire + at + done) ^ seed.second, hash ^ HASH_A);
+        hash = hash_fold(load8(wire + at + done) ^ seed.second, hash ^ HASH_A);
     return hash;
 }
 
@@ -258,7 +246,7 @@ static inline uint64_t hash_join(uint64_t parent, uint64_t label) {
 }
 
 static void hash_suffixes(struct name_key *key, const uint8_t *wire, size_t end, uint64_t seed) {
-    struct hash_seed secrets = {.first = seed ^ HASH_A, .second = multiply_fold(seed ^ HASH_B, HASH_A)};
+    struct hash_seed secrets = {.first = seed ^ HASH_A, .second = hash_fold(seed ^ HASH_B, HASH_A)};
     uint8_t at[NAME_LABELS_MAX + 1];
     uint64_t label[NAME_LABELS_MAX + 1];
     unsigned labels = 0;

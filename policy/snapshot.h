@@ -32,8 +32,11 @@ void snapshot_stats(const struct snapshot *snapshot, struct snapshot_stats *stat
 const char *snapshot_zone_name(const struct snapshot *snapshot, uint32_t zone);
 uint64_t snapshot_zone_rules(const struct snapshot *snapshot, uint32_t zone);
 
+enum { RULE_REFERENCE_MAX = 256 }; /* octets of a reference that is put together, NUL included */
+
 /* All that a hit says of its rule (cold: reads pages that matching never touches; not for workers). Strings point into the
- * mapping and live as long as the snapshot; absent ones are NULL. */
+ * mapping and live as long as the snapshot, but `reference` may point to reference_text: it lives as long as the struct, which
+ * therefore must not be copied. Absent ones are NULL. */
 struct rule_info {
     uint32_t zone;
     const char *zone_name;
@@ -51,6 +54,7 @@ struct rule_info {
     const char *source;
     uint32_t line;
     int64_t first_seen, last_seen, expires;
+    char reference_text[RULE_REFERENCE_MAX];
 };
 int snapshot_rule(const struct snapshot *snapshot, uint32_t rule, struct rule_info *info); /* 0 or -ENOENT */
 

@@ -1,0 +1,222 @@
+/* policy/code.c: coding names and reading codes back. How a code is chosen is in code_choose.c. */
+#include "policy/code.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "policy/code_private.h"
+#include "policy/hash.h"
+
+int huffman_assign(struct huffman *huffman, unsigned count) {
+    uint32_t per_length[CODE_BITS_MAX + 2] = {0};
+    for (unsigned symbol = 0; symbol < count; symbol++) {
+        if (huffman->length[symbol] > CODE_BITS_MAX)
+            return -EBADMSG;
+        per_length[huffman->length[symbol]]++;
+    }
+    per_length[0] = 0; /* symbols that never occur have no code */
+    uint32_t next = 0;
+    unsigned index = 0;
+    huffman->count = count;
+    for (unsigned length = 1; length <= CODE_BITS_MAX; length++) {
+        next <<= 1;
+        huffman->first[length] = next;
+        huffman->first_index[length] = (uint16_t)index;
+        for (unsigned symbol = 0; symbol < count && per_length[length] > 0; symbol++) {
+            if (huffman->length[symbol] != length)
+                continue;
+            huffman->bits[symbol] = next++;
+            huffman->sorted[index++] = (uint16_t)symbol;
+        }
+        if (next > UINT32_C(1) << length)
+            return -EBADMSG;
+    }
+    huffman->first_index[CODE_BITS_MAX + 1] = (uint16_t)index;
+    /* complete, so that every bit string means something and the last code is all ones */
+    return next == UINT32_C(1) << CODE_BITS_MAX ? 0 : -EBADMSG;
+}
+
+void code_index_suffixes(struct code *code, uint64_t seed) {
+    memset(code->slot, 0, sizeof code->slot);
+    code->suffix_labels_max = 0;
+    for (unsigned i = 1; i <= code->suffix_count; i++) {
+        const struct name *suffix = &code->suffix[i];
+        struct name_key key;
+        name_key_init(&key, suffix->wire, suffix->length, seed);
+        code->suffix_hash[i] = key.hash[key.labels];
+        if (suffix->labels > code->suffix_labels_max)
+            code->suffix_labels_max = suffix->labels;
+        size_t slot = code->suffix_hash[i] % CODE_SLOTS;
+        while (code->slot[slot] != 0)
+            slot = (slot + 1) % CODE_SLOTS;
+        code->slot[slot] = (uint8_t)i;
+    }
+}
+
+/* The dictionary's longest suffix of a name's last `labels` labels; 0 for none. */
+unsigned code_find_suffix(const struct code *code, const struct name_key *key, unsigned labels) {
+    for (unsigned k = labels < code->suffix_labels_max ? labels : code->suffix_labels_max; k > 0; k--) {
+        size_t length = (size_t)key->length - key->at[k];
+        for (size_t slot = key->hash[k] % CODE_SLOTS; code->slot[slot] != 0; slot = (slot + 1) % CODE_SLOTS) {
+            unsigned found = code->slot[slot];
+            if (code->suffix_hash[found] == key->hash[k] && code->suffix[found].length == length &&
+                memcmp(code->suffix[found].wire, key->wire + key->at[k], length) == 0)
+                return found;
+        }
+    }
+    return 0;
+}
+
+/* Bits, the first one highest; `pending` of them wait in the low end of `bits`, fewer than 32 between calls. */
+struct bit_writer {
+    uint64_t bits;
+    unsigned pending;
+    uint8_t *out;
+};
+
+static inline void put_bits(struct bit_writer *writer, uint32_t bits, unsigned length) {
+    writer->bits = writer->bits << length | bits;
+    writer->pending += length;
+    if (writer->pending >= 32) {
+        writer->pending -= 32;
+        uint32_t word = __builtin_bswap32((uint32_t)(writer->bits >> writer->pending));
+        memcpy(writer->out, &word, sizeof word);
+        writer->out += sizeof word;
+    }
+}
+
+static uint8_t *put_fill(struct bit_writer *writer) {
+    while (writer->pending >= 8) {
+        writer->pending -= 8;
+        *writer->out++ = (uint8_t)(writer->bits >> writer->pending);
+    }
+    if (writer->pending > 0)
+        *writer->out++ = (uint8_t)(writer->bits << (8 - writer->pending) | 0xffu >> writer->pending);
+    return writer->out;
+}
+
+size_t code_encode(const struct code *code, const struct name_key *key, unsigned labels, uint8_t out[CODE_MAX]) {
+    struct bit_writer writer = {.out = out};
+    unsigned suffix = code_find_suffix(code, key, labels);
+    put_bits(&writer, code->suffixes.bits[suffix], code->suffixes.length[suffix]);
+    unsigned last = suffix > 0 ? code->suffix[suffix].labels : 0;
+    for (unsigned k = labels; k > last; k--) {
+        const uint8_t *label = key->wire + key->at[k];
+        for (unsigned i = 1; i <= label[0]; i++)
+            put_bits(&writer, code->octets.bits[label[i]], code->octets.length[label[i]]);
+        if (k > last + 1)
+            put_bits(&writer, code->octets.bits[CODE_MARK], code->octets.length[CODE_MARK]);
+    }
+    return (size_t)(put_fill(&writer) - out);
+}
+
+struct bit_reader {
+    const uint8_t *at;
+    size_t bits; /* in all */
+    size_t next;
+};
+
+/* The next symbol, or -1 when what is left (fewer than eight ones, or nothing) is none. */
+static int get_symbol(struct bit_reader *reader, const struct huffman *huffman) {
+    uint32_t bits = 0;
+    for (unsigned length = 1; length <= CODE_BITS_MAX; length++) {
+        if (reader->next >= reader->bits)
+            return -1;
+        bits = bits << 1 | ((uint32_t)reader->at[reader->next / 8] >> (7 - reader->next % 8) & 1u);
+        reader->next++;
+        uint32_t index = bits - huffman->first[length] + huffman->first_index[length];
+        if (bits >= huffman->first[length] && index < huffman->first_index[length + 1])
+            return huffman->sorted[index];
+    }
+    return -1;
+}
+
+int code_decode(const struct code *code, const uint8_t *at, size_t size, struct name *name) {
+    struct bit_reader reader = {.at = at, .bits = size * 8};
+    int suffix = get_symbol(&reader, &code->suffixes);
+    if (suffix < 0 || (unsigned)suffix > code->suffix_count)
+        return -EBADMSG;
+    static const struct name ROOT = {.length = 1, .labels = 0, .wire = {0}};
+    const struct name *end = suffix > 0 ? &code->suffix[suffix] : &ROOT;
+    size_t label = 0; /* where the current label's length octet is */
+    size_t length = 0;
+    unsigned labels = 0;
+    for (;;) {
+        int symbol = get_symbol(&reader, &code->octets);
+        bool label_ends = symbol < 0 || symbol >= CODE_MARK;
+        if (!label_ends) {
+            if (length == 0)
+                length = 1;
+            if (length - label > NAME_LABEL_MAX || length + end->length >= NAME_WIRE_MAX)
+                return -EBADMSG;
+            name->wire[length++] = (uint8_t)symbol;
+            continue;
+        }
+        if (length > 0) {
+            if (length == label + 1)
+                return -EBADMSG;
+            name->wire[label] = (uint8_t)(length - label - 1);
+            labels++;
+            label = length;
+        }
+        if (symbol != CODE_MARK)
+            break;
+        if (length == 0 || length + end->length >= NAME_WIRE_MAX)
+            return -EBADMSG;
+        length++;
+    }
+    memcpy(name->wire + length, end->wire, end->length);
+    name->length = (uint8_t)(length + end->length);
+    name->labels = (uint8_t)(labels + end->labels);
+    return 0;
+}
+
+size_t code_write(const struct code *code, uint8_t *out) {
+    uint8_t *at = out;
+    uint32_t count = code->suffix_count;
+    memcpy(at, &count, sizeof count);
+    at += sizeof count;
+    memcpy(at, code->octets.length, CODE_OCTETS);
+    at += CODE_OCTETS;
+    memcpy(at, code->suffixes.length, CODE_SUFFIXES);
+    at += CODE_SUFFIXES;
+    for (unsigned i = 1; i <= code->suffix_count; i++) {
+        memcpy(at, code->suffix[i].wire, code->suffix[i].length);
+        at += code->suffix[i].length;
+    }
+    return (size_t)(at - out);
+}
+
+int code_read(struct code *code, const uint8_t *at, size_t size, uint64_t seed) {
+    if (size < CODE_SIZE_MIN)
+        return -EBADMSG;
+    const uint8_t *end = at + size;
+    code->suffix_count = load4(at);
+    at += 4;
+    if (code->suffix_count >= CODE_SUFFIXES)
+        return -EBADMSG;
+    memcpy(code->octets.length, at, CODE_OCTETS);
+    memcpy(code->suffixes.length, at + CODE_OCTETS, CODE_SUFFIXES);
+    at += CODE_OCTETS + CODE_SUFFIXES;
+    if (huffman_assign(&code->octets, CODE_OCTETS) != 0 || huffman_assign(&code->suffixes, CODE_SUFFIXES) != 0)
+        return -EBADMSG;
+    for (unsigned i = 0; i < CODE_OCTETS; i++) {
+        if (code->octets.length[i] == 0)
+            return -EBADMSG;
+    }
+    /* the fill must not be mistaken for a symbol: the code of all ones is the fill's own and longer than any fill */
+    if (code->octets.sorted[CODE_OCTETS - 1] != CODE_FILL || code->octets.length[CODE_FILL] < 8)
+        return -EBADMSG;
+    for (unsigned i = 0; i <= code->suffix_count; i++) {
+        if (code->suffixes.length[i] == 0)
+            return -EBADMSG;
+    }
+    for (unsigned i = 1; i <= code->suffix_count; i++) {
+        int taken = name_from_wire(&code->suffix[i], at, (size_t)(end - at));
+        if (taken < 0)
+            return -EBADMSG;
+        at += taken;
+    }
+    code_index_suffixes(code, seed);
+    return at == end ? 0 : -EBADMSG;
+}

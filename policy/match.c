@@ -1,0 +1,439 @@
+/* policy/match.c: finds the rules that cover a name or address, and the one that decides. */
+#include "policy/match.h"
+
+#include "policy/match_private.h"
+
+static const uint64_t ONES = 0x0101010101010101u;
+static const uint64_t HIGHS = 0x8080808080808080u;
+
+struct candidate {
+    const struct profile *profile;
+    uint32_t rule;
+    uint8_t trigger;
+    uint8_t length; /* labels or bits: the longer the nearer */
+};
+
+/* --- buckets -------------------------------------------------------------------------------------------------------------------
+ */
+
+static inline uint64_t sum_octets(uint64_t octets) {
+    uint64_t pairs = (octets & 0x00ff00ff00ff00ffu) + (octets >> 8 & 0x00ff00ff00ff00ffu);
+    return pairs * 0x0001000100010001u >> 48;
+}
+
+uint64_t bucket_offset(const struct bucket_view *view, uint32_t entry) {
+    uint64_t offset = 0;
+    uint32_t i = 0;
+    if (!view->wide) {
+        for (; i + 8 <= entry; i += 8)
+            offset += sum_octets(load8(view->lengths + i));
+        /* the octets of the last word that belong to entries before this one */
+        if (i < entry)
+            offset += sum_octets(load8(view->lengths + i) << 8 * (8 - (entry - i)));
+        return offset;
+    }
+    for (; i < entry; i++)
+        offset += bucket_length(view, i);
+    return offset;
+}
+
+/* Looks for the name code among the entries with the right fingerprint. On success the cursor stands on the name's first rule. */
+static bool find_entry(struct search *search, uint64_t hash, unsigned labels, struct cursor *cursor) {
+    const struct snapshot *snapshot = search->snapshot;
+    struct bucket_view *view = &cursor->view;
+    uint64_t pattern = ONES * snapshot_fingerprint(hash);
+    uint8_t code[CODE_MAX];
+    size_t code_length = 0;
+    for (uint32_t i = 0; i < view->count; i += 8) {
+        uint64_t differ = load8(view->fingerprints + i) ^ pattern;
+        /* a set high bit: equal octet, or (rarely) one just above an equal one, which the comparison sorts out */
+        for (uint64_t equal = (differ - ONES) & ~differ & HIGHS; equal != 0; equal &= equal - 1) {
+            uint32_t entry = i + (uint32_t)__builtin_ctzll(equal) / 8;
+            if (entry >= view->count)
+                return false;
+            if (code_length == 0)
+                code_length = code_encode(&snapshot->code, search->key, labels, code);
+            if (bucket_code_length(view, entry, bucket_profile(snapshot, view, entry)) != code_length)
+                continue;
+            uint64_t offset = bucket_offset(view, entry);
+            if (offset + code_length > view->data_size || memcmp(view->data + offset, code, code_length) != 0)
+                continue;
+            cursor->at = entry;
+            cursor->end = entry + 1;
+            cursor->offset = offset;
+            while (cursor->end < view->count &&
+                   bucket_code_length(view, cursor->end, bucket_profile(snapshot, view, cursor->end)) == 0)
+                cursor->end++;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- suffixes ------------------------------------------------------------------------------------------------------------------
+ */
+
+static inline const uint64_t *filter_block(const struct snapshot *snapshot, uint64_t hash) {
+    return snapshot->filter + 4 * snapshot_place(hash, snapshot->blocks);
+}
+
+static inline bool filter_says_yes(const struct snapshot *snapshot, uint64_t hash) {
+    const uint64_t *block = filter_block(snapshot, hash);
+    return (block[0] >> (hash & 63) & block[1] >> (hash >> 6 & 63) & block[2] >> (hash >> 12 & 63) & block[3] >> (hash >> 18 & 63) &
+            1) != 0;
+}
+
+/* The numbers of labels, from the most, at which a rule could cover the name. Asks for their filter blocks. */
+static unsigned list_depths(const struct snapshot *snapshot, const struct name_key *key, uint8_t depth[NAME_LABELS_MAX + 1]) {
+    unsigned labels = key->labels;
+    unsigned count = 0;
+    if (snapshot->self_depth[labels / 64] >> labels % 64 & 1) {
+        __builtin_prefetch(filter_block(snapshot, key->hash[labels]));
+        depth[count++] = (uint8_t)labels;
+    }
+    uint64_t below = (UINT64_C(1) << labels % 64) - 1;
+    for (unsigned word = labels / 64 + 1; word-- > 0; below = ~UINT64_C(0)) {
+        for (uint64_t left = snapshot->under_depth[word] & below; left != 0;) {
+            unsigned bit = 63 - (unsigned)__builtin_clzll(left);
+            left ^= UINT64_C(1) << bit;
+            depth[count] = (uint8_t)(word * 64 + bit);
+            __builtin_prefetch(filter_block(snapshot, key->hash[depth[count]]));
+            count++;
+        }
+    }
+    return count;
+}
+
+void match_find(struct search *search) {
+    const struct snapshot *snapshot = search->snapshot;
+    const struct name_key *key = search->key;
+    uint8_t depth[NAME_LABELS_MAX + 1];
+    search->cursors = 0;
+    unsigned depths = list_depths(snapshot, key, depth);
+    unsigned likely = 0;
+    for (unsigned i = 0; i < depths; i++) {
+        uint64_t hash = key->hash[depth[i]];
+        if (!filter_says_yes(snapshot, hash))
+            continue;
+        __builtin_prefetch(&snapshot->bucket_table[snapshot_place(hash, snapshot->buckets)]);
+        depth[likely++] = depth[i];
+    }
+    if (__builtin_expect(likely == 0, 1))
+        return;
+    for (unsigned i = 0; i < likely; i++) {
+        uint32_t begin = snapshot->bucket_table[snapshot_place(key->hash[depth[i]], snapshot->buckets)];
+        for (unsigned line = 0; line < 4; line++)
+            __builtin_prefetch(snapshot->bucket_octets + begin + 64 * line);
+    }
+    for (unsigned i = 0; i < likely; i++) {
+        uint64_t hash = key->hash[depth[i]];
+        struct cursor *cursor = &search->cursor[search->cursors];
+        cursor->labels = depth[i];
+        cursor->self = depth[i] == key->labels;
+        if (bucket_open(snapshot, snapshot_place(hash, snapshot->buckets), &cursor->view) &&
+            find_entry(search, hash, depth[i], cursor))
+            search->cursors++;
+    }
+}
+
+void match_step(struct cursor *cursor) {
+    cursor->offset += bucket_length(&cursor->view, cursor->at);
+    cursor->at++;
+}
+
+bool match_is_protected(struct search *search, bool *any_rule) {
+    *any_rule = false;
+    for (unsigned i = 0; i < search->cursors; i++) {
+        struct cursor *cursor = &search->cursor[i];
+        for (; cursor->at < cursor->end; match_step(cursor)) {
+            const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, cursor->at);
+            if (profile == NULL || (profile->flags & PROFILE_PROTECTS) == 0)
+                break;
+            if (match_holds((enum match)profile->match, cursor->self))
+                return true;
+        }
+        for (uint32_t at = cursor->at; at < cursor->end && !*any_rule; at++) {
+            const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, at);
+            *any_rule = profile != NULL && match_holds((enum match)profile->match, cursor->self);
+        }
+    }
+    return false;
+}
+
+/* --- which rule ----------------------------------------------------------------------------------------------------------------
+ */
+
+bool snapshot_zone_admits(const struct snapshot *snapshot, const struct snapshot_zone *zone, const struct ip *client) {
+    if (!zone->restricted)
+        return true;
+    if (client == NULL)
+        return false;
+    struct prefix_key key = prefix_key_of(client);
+    const struct zone_client *clients = snapshot->zone_clients + zone->clients;
+    uint32_t low = 0;
+    for (uint32_t count = zone->client_count; count > 0;) {
+        uint32_t half = count / 2;
+        struct prefix_key middle = clients[low + half].key;
+        bool right = middle.high < key.high || (middle.high == key.high && middle.low <= key.low);
+        low = right ? low + half + 1 : low;
+        count = right ? count - half - 1 : half;
+    }
+    if (low == 0)
+        return false;
+    const struct zone_client *last = &clients[low - 1];
+    struct prefix prefix = {.ip = prefix_key_ip(last->key), .length = (uint8_t)last->length};
+    return prefix_contains(&prefix, client);
+}
+
+/* True if the rule is in force for this client now. */
+static bool in_force(const struct search *search, const struct profile *profile, uint32_t expires) {
+    if ((profile->flags & PROFILE_EXPIRES) && search->now >= expires)
+        return false;
+    return snapshot_zone_admits(search->snapshot, &search->snapshot->zones[profile->zone], search->client);
+}
+
+/* The domain rule that goes first in the first zone from `zone` on that has one. */
+static bool pick_domain(struct search *search, uint32_t zone, struct candidate *best) {
+    bool found = false;
+    for (unsigned i = 0; i < search->cursors; i++) {
+        struct cursor *cursor = &search->cursor[i];
+        for (; cursor->at < cursor->end; match_step(cursor)) {
+            const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, cursor->at);
+            if (profile == NULL || profile->zone < zone || !match_holds((enum match)profile->match, cursor->self))
+                continue;
+            uint32_t code_length = bucket_code_length(&cursor->view, cursor->at, profile);
+            uint32_t expires = profile->flags & PROFILE_EXPIRES ? snapshot_expires(&cursor->view, cursor->offset, code_length) : 0;
+            if (!in_force(search, profile, expires))
+                continue;
+            /* a rule of this zone at a deeper name went before */
+            if (found && profile->zone >= best->profile->zone)
+                break;
+            *best = (struct candidate){
+                .profile = profile,
+                .rule = cursor->view.first + cursor->at,
+                .trigger = TRIGGER_DOMAIN,
+                .length = cursor->labels,
+            };
+            found = true;
+            break;
+        }
+    }
+    return found;
+}
+
+static inline unsigned __int128 wide_key(struct prefix_key key) {
+    return (unsigned __int128)key.high << 64 | key.low;
+}
+
+static bool node_covers(const struct prefix_table *table, uint32_t node, struct prefix_key key) {
+    unsigned length = table->node[node].length;
+    return length == 0 || (wide_key(table->key[node]) ^ wide_key(key)) >> (128 - length) == 0;
+}
+
+uint32_t prefix_table_find(const struct prefix_table *table, struct prefix_key key) {
+    if (table->nodes == 0)
+        return 0;
+    unsigned __int128 wanted = wide_key(key);
+    uint64_t node = 1;
+    while (node < table->nodes) {
+        __builtin_prefetch(table->key + 4 * node); /* the grandchildren share a line */
+        node = 2 * node + (wide_key(table->key[node]) <= wanted);
+    }
+    /* up to where the path last went right: the greatest key that isn't greater */
+    node >>= __builtin_ctzll(node) + 1;
+    uint32_t found = (uint32_t)node;
+    while (found != 0 && !node_covers(table, found, key))
+        found = table->node[found].parent;
+    return found;
+}
+
+/* The rule that goes first for any of the addresses in the first zone from `zone` on that has one. */
+static bool pick_prefix(const struct search *search, const struct prefix_table *table, enum trigger trigger,
+                        const struct ip *addresses, size_t count, uint32_t zone, struct candidate *best) {
+    const struct snapshot *snapshot = search->snapshot;
+    uint64_t first_rule = snapshot->header->entries + (trigger == TRIGGER_CLIENT ? snapshot->ips.rules : 0);
+    bool found = false;
+    for (size_t i = 0; i < count; i++) {
+        struct prefix_key key = prefix_key_of(&addresses[i]);
+        if (trigger == TRIGGER_IP && prefix_table_find(&snapshot->shields, key) != 0)
+            continue;
+        for (uint32_t node = prefix_table_find(table, key); node != 0; node = prefix_table_parent(table, node)) {
+            const struct prefix_node *at = &table->node[node];
+            for (uint32_t j = at->rules; j < at->rules + at->rule_count; j++) {
+                const struct profile *profile = &snapshot->profiles[table->rule[j].profile];
+                if (profile->zone < zone || !in_force(search, profile, table->rule[j].expires))
+                    continue;
+                bool better = !found || profile->zone < best->profile->zone ||
+                              (profile->zone == best->profile->zone && at->length > best->length);
+                if (better)
+                    *best = (struct candidate){.profile = profile,
+                                               .rule = (uint32_t)(first_rule + j),
+                                               .trigger = (uint8_t)trigger,
+                                               .length = at->length & 0xff};
+                found = true;
+                break;
+            }
+        }
+    }
+    return found;
+}
+
+/* --- verdicts ------------------------------------------------------------------------------------------------------------------
+ */
+
+static struct matched matched_of(const struct snapshot *snapshot, const struct candidate *candidate) {
+    return (struct matched){
+        .rule = candidate->rule,
+        .spec = candidate->profile->spec,
+        .zone = candidate->profile->zone,
+        .trigger = candidate->trigger,
+        .action = snapshot->specs[candidate->profile->spec].action,
+        .mode = snapshot->zones[candidate->profile->zone].mode,
+        .labels = candidate->trigger == TRIGGER_DOMAIN ? candidate->length : 0,
+    };
+}
+
+static void verdict_init(struct verdict *verdict, bool blank) {
+    verdict->decided = false;
+    verdict->blank = blank;
+    verdict->protected_ = false;
+    verdict->monitors = 0;
+}
+
+/* One phase: in each zone the domain rule, and before it (client) or after it (ip) the prefix rule. */
+struct phase {
+    const struct prefix_table *table; /* NULL: none */
+    enum trigger trigger;
+    const struct ip *addresses;
+    size_t count;
+};
+
+static void decide(struct search *search, const struct phase *phase, struct verdict *verdict) {
+    for (uint32_t zone = 0;;) {
+        struct candidate domain;
+        struct candidate prefix;
+        bool has_domain = pick_domain(search, zone, &domain);
+        bool has_prefix = phase->table != NULL &&
+                          pick_prefix(search, phase->table, phase->trigger, phase->addresses, phase->count, zone, &prefix);
+        if (!has_domain && !has_prefix)
+            return;
+        bool take_prefix = has_prefix;
+        if (has_domain && has_prefix)
+            take_prefix = prefix.profile->zone < domain.profile->zone ||
+                          (prefix.profile->zone == domain.profile->zone && phase->trigger < TRIGGER_DOMAIN);
+        struct matched matched = matched_of(search->snapshot, take_prefix ? &prefix : &domain);
+        if (matched.mode == MODE_ENFORCE) {
+            verdict->decided = true;
+            verdict->decision = matched;
+            return;
+        }
+        if (verdict->monitors < MATCH_MONITORS_MAX)
+            verdict->monitor[verdict->monitors++] = matched;
+        zone = matched.zone + 1u;
+    }
+}
+
+void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
+                 struct verdict *verdict) {
+    struct search search;
+    search.snapshot = snapshot;
+    search.key = qname;
+    search.client = client;
+    search.now = now;
+    match_find(&search);
+    verdict_init(verdict, true);
+    if (search.cursors > 0) {
+        bool any_rule;
+        verdict->protected_ = match_is_protected(&search, &any_rule);
+        verdict->blank = !verdict->protected_ && !any_rule;
+        if (verdict->protected_)
+            return;
+    } else if (snapshot->clients.nodes == 0)
+        return;
+    struct phase phase = {.trigger = TRIGGER_CLIENT, .addresses = client, .count = 1};
+    if (snapshot->clients.nodes != 0 && client != NULL)
+        phase.table = &snapshot->clients;
+    decide(&search, &phase, verdict);
+}
+
+/* True if a rule covers one of the addresses, in force or not. */
+static bool any_ip_rule(const struct snapshot *snapshot, const struct ip *addresses, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct prefix_key key = prefix_key_of(&addresses[i]);
+        if (prefix_table_find(&snapshot->ips, key) != 0 && prefix_table_find(&snapshot->shields, key) == 0)
+            return true;
+    }
+    return false;
+}
+
+void match_answer(const struct snapshot *snapshot, const struct name_key *name, bool first, const struct ip *addresses,
+                  size_t count, const struct ip *client, uint32_t now, struct verdict *verdict) {
+    verdict_init(verdict, true);
+    bool any_ip = snapshot->ips.nodes != 0 && any_ip_rule(snapshot, addresses, count);
+    if (first && !any_ip)
+        return;
+    struct search search;
+    search.snapshot = snapshot;
+    search.key = name;
+    search.client = client;
+    search.now = now;
+    match_find(&search);
+    bool any_rule;
+    verdict->protected_ = match_is_protected(&search, &any_rule);
+    if (first) {
+        search.cursors = 0; /* its domain rules had their say in phase one */
+        any_rule = false;
+    }
+    verdict->blank = !verdict->protected_ && !any_rule && !any_ip;
+    if (verdict->blank || verdict->protected_)
+        return;
+    struct phase phase = {.trigger = TRIGGER_IP, .addresses = addresses, .count = count};
+    if (any_ip)
+        phase.table = &snapshot->ips;
+    decide(&search, &phase, verdict);
+}
+
+bool match_has_client_rules(const struct snapshot *snapshot) {
+    return snapshot->clients.nodes != 0;
+}
+
+bool match_has_ip_rules(const struct snapshot *snapshot) {
+    return snapshot->ips.nodes != 0;
+}
+
+/* --- answers -------------------------------------------------------------------------------------------------------------------
+ */
+
+void match_answer_bytes(const struct snapshot *snapshot, const struct matched *matched, uint16_t qtype, struct answer_bytes *out) {
+    *out = (struct answer_bytes){.bytes = NULL};
+    if (matched->spec >= snapshot->spec_count)
+        return;
+    const struct spec *spec = &snapshot->specs[matched->spec];
+    if (spec->answer_count == 0)
+        return;
+    const struct spec_answer *answer = &snapshot->answers[spec->answers];
+    const struct spec_answer *last = answer + spec->answer_count - 1;
+    while (answer < last && answer->qtype != qtype)
+        answer++;
+    out->bytes = snapshot->bytes + answer->bytes;
+    out->length = answer->length;
+    out->ancount = answer->ancount;
+    out->nscount = answer->nscount;
+    out->rcode = answer->rcode;
+    out->ede = answer->ede;
+}
+
+uint32_t match_ttl(const struct snapshot *snapshot, const struct matched *matched) {
+    return matched->spec < snapshot->spec_count ? snapshot->specs[matched->spec].ttl : 0;
+}
+
+const struct name *match_cname_target(const struct snapshot *snapshot, const struct matched *matched, bool *wildcard,
+                                      struct name *buffer) {
+    if (matched->spec >= snapshot->spec_count)
+        return NULL;
+    const struct spec *spec = &snapshot->specs[matched->spec];
+    if (spec->target_length == 0)
+        return NULL;
+    *wildcard = spec->flags & SPEC_WILDCARD;
+    return name_from_wire(buffer, snapshot->bytes + spec->target, spec->target_length) > 0 ? buffer : NULL;
+}

@@ -1,0 +1,133 @@
+/* policy/snapshot_private.h: a mapped snapshot as match.c, explain.c and snapshot_rules.c read it. */
+#ifndef SUNDEW_POLICY_SNAPSHOT_PRIVATE_H
+#define SUNDEW_POLICY_SNAPSHOT_PRIVATE_H
+
+#include <stdatomic.h>
+
+#include "policy/code.h"
+#include "policy/hash.h"
+#include "policy/snapshot.h"
+#include "policy/snapshot_format.h"
+
+struct prefix_table {
+    const struct prefix_key *key;
+    const struct prefix_node *node;
+    const struct prefix_rule *rule;
+    uint32_t nodes; /* node 0 included; 0 for an empty table */
+    uint32_t rules;
+};
+
+struct snapshot {
+    /* what a look-up reads, first */
+    const uint64_t *filter;
+    uint64_t blocks;
+    const uint32_t *bucket_table;
+    uint64_t buckets;
+    const uint8_t *bucket_octets;
+    const struct profile *profiles;
+    uint32_t profile_count;
+    uint32_t profile_mask; /* profile_width octets */
+    uint32_t profile_width;
+    uint32_t spec_count;
+    uint64_t under_depth[2];
+    uint64_t self_depth[2];
+    const struct spec *specs;
+    const struct spec_answer *answers;
+    const uint8_t *bytes;
+    const struct snapshot_zone *zones;
+    const struct zone_client *zone_clients;
+    struct prefix_table ips, clients, shields;
+    struct code code;
+
+    const struct snapshot_header *header;
+    const uint8_t *map;
+    size_t size;
+    uint32_t zone_count;
+    uint32_t generation;
+    const struct label *labels;
+    uint64_t label_count;
+    const uint64_t *cold_index;
+    uint64_t cold_index_count;
+    const uint8_t *cold;
+    uint64_t cold_size;
+    const char *strings;
+    uint64_t strings_size;
+    char id[17];
+    _Atomic uint32_t references;
+};
+
+/* A bucket, with its bounds checked: reading any of its entries stays within the mapping. */
+struct bucket_view {
+    const uint8_t *fingerprints, *lengths, *profiles, *data;
+    uint32_t count;
+    uint32_t first; /* number of its first entry */
+    uint32_t data_size;
+    bool wide;
+};
+
+static inline bool bucket_open(const struct snapshot *snapshot, uint64_t number, struct bucket_view *view) {
+    /* snapshot_open saw to it that the table ascends within the section, which other sections follow */
+    uint32_t begin = snapshot->bucket_table[number];
+    uint64_t size = snapshot->bucket_table[number + 1] - begin;
+    if (size < 5)
+        return false;
+    const uint8_t *at = snapshot->bucket_octets + begin;
+    view->count = at[0];
+    view->first = load4(at + 1);
+    view->wide = view->count == BUCKET_WIDE;
+    uint64_t head = 5;
+    if (__builtin_expect(view->wide, 0)) {
+        head = 9;
+        if (size < head)
+            return false;
+        view->count = load4(at + 5);
+    }
+    uint64_t count = view->count;
+    uint64_t lengths = head + count;
+    uint64_t profiles = lengths + (view->wide ? 2 * count : count);
+    uint64_t data = profiles + count * snapshot->profile_width;
+    if (data > size)
+        return false;
+    view->fingerprints = at + head;
+    view->lengths = at + lengths;
+    view->profiles = at + profiles;
+    view->data = at + data;
+    view->data_size = (uint32_t)(size - data);
+    return true;
+}
+
+static inline uint32_t bucket_length(const struct bucket_view *view, uint32_t entry) {
+    return view->wide ? (uint32_t)(view->lengths[2 * entry] | view->lengths[2 * entry + 1] << 8) : view->lengths[entry];
+}
+
+/* The entry's profile; NULL for a number that means none (a damaged file). */
+static inline const struct profile *bucket_profile(const struct snapshot *snapshot, const struct bucket_view *view,
+                                                   uint32_t entry) {
+    uint32_t number = load4(view->profiles + (size_t)entry * snapshot->profile_width) & snapshot->profile_mask;
+    return number < snapshot->profile_count ? &snapshot->profiles[number] : NULL;
+}
+
+/* Octets of the entry's name code; 0: it has the name of the entry before it, or is damaged. */
+static inline uint32_t bucket_code_length(const struct bucket_view *view, uint32_t entry, const struct profile *profile) {
+    uint32_t length = bucket_length(view, entry);
+    uint32_t tail = profile != NULL && (profile->flags & PROFILE_EXPIRES) ? 4 : 0;
+    return length > tail ? length - tail : 0;
+}
+
+/* Where an entry's data begins; may lie outside data_size in a damaged file. */
+uint64_t bucket_offset(const struct bucket_view *view, uint32_t entry);
+
+static inline uint32_t snapshot_expires(const struct bucket_view *view, uint64_t offset, uint32_t code_length) {
+    return offset + code_length + 4 <= view->data_size ? load4(view->data + offset + code_length) : 1;
+}
+
+/* Node of the longest prefix of the table that covers the address, 0 for none; then its next shorter one. */
+uint32_t prefix_table_find(const struct prefix_table *table, struct prefix_key key);
+static inline uint32_t prefix_table_parent(const struct prefix_table *table, uint32_t node) {
+    return table->node[node].parent;
+}
+
+/* True if the zone holds for this client (NULL: not known, so only zones for all do). */
+bool snapshot_zone_admits(const struct snapshot *snapshot, const struct snapshot_zone *zone, const struct ip *client);
+
+#endif
