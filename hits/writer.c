@@ -494,3 +494,18 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
         stats->ring_lost_asked += ring_lost(writer->rings[i], RECORD_ASKED);
     }
 }
+
+void writer_policy(struct writer *writer, struct snapshot *snapshot) {
+}
+
+json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why) {
+    return json_array();
+}
+
+json_t *writer_hits(struct writer *writer, const json_t *parameters, const char **why) {
+    return json_array();
+}
+
+json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why) {
+    return json_array();
+}
