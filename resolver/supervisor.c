@@ -17,6 +17,7 @@
 #include "resolver/notify.h"
 #include "resolver/query.h"
 #include "resolver/reload.h"
+#include "resolver/web.h"
 
 enum { FILES_WANTED = 65536 };
 
@@ -123,6 +124,7 @@ static void on_worker_news(uv_async_t *async) {
         if (supervisor->phase == PHASE_STARTING) {
             supervisor->phase = PHASE_READY;
             say_ready(supervisor);
+            web_configure(supervisor->web);
         }
         if (supervisor->again)
             adopt_all(supervisor);
@@ -208,6 +210,7 @@ void supervisor_take(struct supervisor *supervisor, struct config *config, struc
         writer_configure(supervisor->writer, config);
         upstream_shared_configure(supervisor->upstream, config);
         cache_resize(supervisor->cache, config->cache.size);
+        web_configure(supervisor->web);
     } else if (!changed) {
         return;
     }
@@ -291,6 +294,7 @@ void supervisor_stop(struct supervisor *supervisor, int exit_code) {
 /* Gives everything back, in the order in which one part needs another. */
 static void tear_down(struct supervisor *supervisor) {
     control_quiesce(supervisor->control);
+    web_stop(supervisor->web);
     if (supervisor->feeder != NULL)
         feeder_stop(supervisor->feeder);
     while (supervisor->working > 0)
@@ -307,11 +311,13 @@ static void tear_down(struct supervisor *supervisor) {
     tell_settled(supervisor);
     reload_free(supervisor->reload);
     control_close(supervisor->control);
+    web_close(supervisor->web);
     for (size_t i = 0; i < sizeof supervisor->signals / sizeof supervisor->signals[0]; i++)
         uv_close((uv_handle_t *)&supervisor->signals[i], NULL);
     uv_close((uv_handle_t *)&supervisor->from_workers, NULL);
     uv_run(&supervisor->loop, UV_RUN_DEFAULT);
     control_free(supervisor->control);
+    web_free(supervisor->web);
     if (supervisor->feeder != NULL)
         feeder_free(supervisor->feeder);
     uv_loop_close(&supervisor->loop);
@@ -403,7 +409,8 @@ static int start(struct supervisor *supervisor) {
     supervisor->reload = reload_new(supervisor);
     const struct feeder_events events = {reload_published, reload_failed, supervisor->reload};
     supervisor->feeder = supervisor->reload != NULL ? feeder_new(&supervisor->loop, &events) : NULL;
-    return supervisor->feeder != NULL ? 0 : -ENOMEM;
+    supervisor->web = web_new(supervisor);
+    return supervisor->feeder != NULL && supervisor->web != NULL ? 0 : -ENOMEM;
 }
 
 int supervisor_run(const char *config_path, struct config *config) {

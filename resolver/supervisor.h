@@ -17,6 +17,7 @@ enum phase { PHASE_STARTING, PHASE_READY, PHASE_STOPPING };
 
 struct control;
 struct reload;
+struct web;
 
 /* Somebody waits until all workers are on what is in force. */
 struct settled {
@@ -45,6 +46,7 @@ struct supervisor {
     struct feeder *feeder;
     struct reload *reload;
     struct control *control;
+    struct web *web;
 
     uv_async_t from_workers;
     atomic_uint acknowledged, ended; /* counted by the workers' threads */

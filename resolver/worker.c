@@ -368,7 +368,8 @@ static void on_answer(struct ask *ask, struct answer *answer) {
     slot->asked = false;
     untime(slot);
     worker_tick(worker);
-    conclude(worker, slot, query_answered(&worker->env, &slot->query, answer, worker->scratch, &length), length);
+    enum query_wish wish = query_answered(&worker->env, &slot->query, answer, worker->scratch, &length);
+    conclude(worker, slot, wish, length);
 }
 
 static void on_deadline(uv_timer_t *timer) {
@@ -379,7 +380,8 @@ static void on_deadline(uv_timer_t *timer) {
         size_t length = 0;
         untime(slot);
         slot->query.deadline_ms = 0;
-        conclude(worker, slot, query_deadline(&worker->env, &slot->query, worker->scratch, &length), length);
+        enum query_wish wish = query_deadline(&worker->env, &slot->query, worker->scratch, &length);
+        conclude(worker, slot, wish, length);
     }
     if (slot != NULL)
         uv_timer_start(timer, on_deadline, slot->query.deadline_ms - worker->env.now_ms, 0);

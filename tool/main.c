@@ -95,10 +95,21 @@ static int take_json(struct tool *tool, int argc, char **argv) {
     return kept;
 }
 
+static void ignore_fault(void *context, const char *file, uint32_t line, uint32_t column, const char *path, const char *message) {}
+
+/* Where this system's daemon listens, or, without a configuration file, this user's. The caller's to keep. */
+static char *default_control(void) {
+    static const char system_config[] = "/etc/sundew/sundew.json";
+    struct config *config = access(system_config, R_OK) == 0 ? config_load(system_config, ignore_fault, NULL) : NULL;
+    char *path = config != NULL && config->control != NULL ? strdup(config->control) : config_default_control();
+    if (config != NULL)
+        config_unref(config);
+    return path != NULL ? path : strdup("/run/sundew/control.sock");
+}
+
 int main(int argc, char **argv) {
     static char *control; /* kept for the life of the process */
-    control = config_default_control();
-    struct tool tool = {.control = control ? control : "", .terminal = isatty(STDOUT_FILENO) == 1};
+    struct tool tool = {.terminal = isatty(STDOUT_FILENO) == 1};
     int at = 1;
     for (; at < argc && argv[at][0] == '-'; at++) {
         if (strcmp(argv[at], "--json") == 0)
@@ -116,6 +127,8 @@ int main(int argc, char **argv) {
     }
     if (at == argc)
         return tool_usage(NULL, "a command is missing");
+    if (tool.control == NULL)
+        tool.control = control = default_control();
     for (size_t i = 0; i < COMMANDS; i++)
         if (strcmp(argv[at], commands[i].name) == 0)
             return commands[i].run(&tool, take_json(&tool, argc - at, argv + at), argv + at);

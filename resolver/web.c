@@ -1,0 +1,215 @@
+/* resolver/web.c: lends the daemon to the HTTP page. */
+#include "resolver/web.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/snapshot.h"
+#include "resolver/command.h"
+#include "resolver/http.h"
+#include "resolver/log.h"
+#include "resolver/metrics.h"
+#include "resolver/status.h"
+
+/* One HTTP thread's question. It lives on that thread's stack, which sleeps until `done`. */
+struct call {
+    struct call *next;
+    struct web *web;
+    const json_t *request;
+    FILE *metrics; /* not NULL: the exposition is wanted, request is what it needs first */
+    json_t *answer;
+    bool done;
+};
+
+struct web {
+    struct supervisor *supervisor;
+    struct config *config; /* that the listener was started with; NULL: none runs */
+    struct http *http;
+    uv_async_t async;
+    bool stopping;
+    pthread_mutex_t lock;
+    pthread_cond_t answered;
+    struct call *calls; /* not yet begun */
+    bool closed;        /* no question is taken any more */
+};
+
+struct ending {
+    uv_work_t work;
+    struct web *web;
+    struct http *http;
+};
+
+/* --- HTTP threads --- */
+
+static void ask(struct web *web, struct call *call) {
+    call->web = web;
+    pthread_mutex_lock(&web->lock);
+    if (web->closed) {
+        call->done = true;
+    } else {
+        call->next = web->calls;
+        web->calls = call;
+        uv_async_send(&web->async);
+    }
+    while (!call->done)
+        pthread_cond_wait(&web->answered, &web->lock);
+    pthread_mutex_unlock(&web->lock);
+}
+
+static json_t *on_request(void *context, const json_t *request) {
+    struct call call = {.request = request};
+    ask(context, &call);
+    return call.answer;
+}
+
+static void on_metrics(void *context, FILE *out) {
+    json_t *request = json_pack("{s:s}", "command", "zones");
+    struct call call = {.request = request, .metrics = out};
+    ask(context, &call);
+    json_decref(call.answer);
+    json_decref(request);
+}
+
+/* --- main thread --- */
+
+static void write_metrics(struct supervisor *supervisor, const json_t *zones, FILE *out) {
+    uint64_t counts[STAT_COUNT];
+    struct cache_stats cache;
+    struct writer_stats writer;
+    struct snapshot_stats snapshot;
+    size_t count;
+    struct upstream_health *upstreams = status_upstreams(supervisor, &count);
+    status_counts(supervisor, counts);
+    cache_stats(supervisor->cache, &cache);
+    writer_stats(supervisor->writer, &writer);
+    snapshot_stats(supervisor->snapshot, &snapshot);
+    const struct metrics_input input = {
+        .counts = counts,
+        .cache = &cache,
+        .writer = &writer,
+        .snapshot = &snapshot,
+        .snapshot_id = snapshot_id(supervisor->snapshot),
+        .upstreams = upstreams,
+        .upstream_count = count,
+        .zones = zones,
+        .uptime_seconds = (double)(uv_now(&supervisor->loop) - supervisor->started_ms) / 1000,
+        .workers = supervisor->worker_count,
+    };
+    metrics_write(&input, out);
+    free(upstreams);
+}
+
+static void wake(struct call *call) {
+    struct web *web = call->web;
+    pthread_mutex_lock(&web->lock);
+    call->done = true;
+    pthread_cond_broadcast(&web->answered);
+    pthread_mutex_unlock(&web->lock);
+}
+
+static void on_answer(void *context, json_t *answer) {
+    struct call *call = context;
+    call->answer = answer;
+    if (call->metrics != NULL)
+        write_metrics(call->web->supervisor, json_object_get(answer, "data"), call->metrics);
+    wake(call);
+}
+
+static void on_async(uv_async_t *async) {
+    struct web *web = async->data;
+    pthread_mutex_lock(&web->lock);
+    struct call *calls = web->calls;
+    web->calls = NULL;
+    pthread_mutex_unlock(&web->lock);
+    for (struct call *next; calls != NULL; calls = next) {
+        next = calls->next; /* once woken, the call is gone */
+        command_run(web->supervisor, calls->request, on_answer, calls);
+    }
+}
+
+struct web *web_new(struct supervisor *supervisor) {
+    struct web *web = calloc(1, sizeof *web);
+    if (web == NULL || uv_async_init(&supervisor->loop, &web->async, on_async) != 0) {
+        free(web);
+        return NULL;
+    }
+    web->supervisor = supervisor;
+    web->async.data = web;
+    pthread_mutex_init(&web->lock, NULL);
+    pthread_cond_init(&web->answered, NULL);
+    return web;
+}
+
+static void start(struct web *web) {
+    struct config *config = web->supervisor->config;
+    const struct http_source source = {web, on_request, on_metrics};
+    const char *why = NULL;
+    if (web->stopping || !config->http.enabled)
+        return;
+    int rc = http_start(&web->http, config, &source, &why);
+    if (rc != 0) {
+        log_say(LOG_LEVEL_ERROR, "http: %s: %s; there is no page", why != NULL ? why : "it can't listen", strerror(-rc));
+        return;
+    }
+    web->config = config_ref(config);
+}
+
+static bool same_http(const struct config *a, const struct config *b) {
+    const char *left = a->http.token_file, *right = b->http.token_file;
+    return a->http.enabled == b->http.enabled && a->http.address_length == b->http.address_length &&
+           memcmp(&a->http.address, &b->http.address, a->http.address_length) == 0 && (left == NULL) == (right == NULL) &&
+           (left == NULL || strcmp(left, right) == 0);
+}
+
+static void on_end(uv_work_t *work) {
+    http_stop(((struct ending *)work)->http);
+}
+
+static void on_ended(uv_work_t *work, int status) {
+    struct ending *ending = (struct ending *)work;
+    struct web *web = ending->web;
+    web->supervisor->working--;
+    free(ending);
+    start(web);
+}
+
+/* http_stop waits for threads that may wait for this one, so it runs elsewhere. */
+static void end(struct web *web) {
+    struct ending *ending = web->http != NULL ? malloc(sizeof *ending) : NULL;
+    if (ending == NULL)
+        return;
+    *ending = (struct ending){.web = web, .http = web->http};
+    config_unref(web->config);
+    web->config = NULL;
+    web->http = NULL;
+    web->supervisor->working++;
+    uv_queue_work(&web->supervisor->loop, &ending->work, on_end, on_ended);
+}
+
+void web_configure(struct web *web) {
+    if (web->http == NULL)
+        start(web);
+    else if (!same_http(web->config, web->supervisor->config))
+        end(web);
+}
+
+void web_stop(struct web *web) {
+    web->stopping = true;
+    end(web);
+}
+
+void web_close(struct web *web) {
+    pthread_mutex_lock(&web->lock);
+    web->closed = true;
+    pthread_mutex_unlock(&web->lock);
+    uv_close((uv_handle_t *)&web->async, NULL);
+}
+
+void web_free(struct web *web) {
+    if (web == NULL)
+        return;
+    pthread_cond_destroy(&web->answered);
+    pthread_mutex_destroy(&web->lock);
+    free(web);
+}
