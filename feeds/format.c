@@ -25,8 +25,8 @@ static const struct {
     [FORMAT_FEODO] = {"feodo", format_feodo, true, false, false, 90, MATCH_SUBTREE},
     [FORMAT_URLHAUS] = {"urlhaus", format_urlhaus, true, false, true, 50, MATCH_SUBTREE},
     [FORMAT_MISP] = {"misp", format_misp, true, false, false, 70, MATCH_SUBTREE},
-    [FORMAT_STIX] = {"stix", NULL, true, false, false, 60, MATCH_SUBTREE},
-    [FORMAT_TAXII] = {"taxii", NULL, true, false, true, 60, MATCH_SUBTREE},
+    [FORMAT_STIX] = {"stix", format_stix, true, false, false, 60, MATCH_SUBTREE},
+    [FORMAT_TAXII] = {"taxii", format_taxii, true, false, true, 60, MATCH_SUBTREE},
     [FORMAT_OTX] = {"otx", format_otx, true, false, true, 50, MATCH_SUBTREE},
     [FORMAT_WARNINGLIST] = {"warninglist", format_warninglist, true, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
     [FORMAT_DOMAINS] = {"domains", format_domains, false, false, false, CONFIDENCE_BY_ZONE, MATCH_SUBTREE},
@@ -181,7 +181,7 @@ int format_read(enum format format, json_source *source, void *source_context, c
     reading->sink = sink;
     reading->source = source;
     reading->source_context = source_context;
-    int error = formats[format].read ? read_ahead(reading) : -ENOTSUP;
+    int error = read_ahead(reading);
     if (!error)
         error = look_ahead(reading);
     if (!error && format == FORMAT_SUNDEW && looks_like_lines(reading))

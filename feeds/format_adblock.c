@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "feeds/list_line.h"
+#include "feeds/texts.h"
 
 enum {
     RULE_ALLOW = 1,
@@ -34,8 +35,8 @@ struct adblock {
     struct list list;
     struct rule_line *rules;
     size_t count, size;
-    struct record held; /* their texts */
-    size_t *bad;        /* indexes of RULE_BAD, sorted by text */
+    struct texts held; /* their texts */
+    size_t *bad;       /* indexes of RULE_BAD, sorted by text */
     size_t bad_count;
     struct names exceptions; /* of subtrees; sorted */
     struct names important;
@@ -76,7 +77,7 @@ static int hold(struct adblock *adblock, const char *text, size_t length, unsign
         adblock->rules = grown;
         adblock->size = size;
     }
-    long offset = record_keep(&adblock->held, text, length);
+    long offset = texts_keep(&adblock->held, text, length);
     if (offset < 0)
         return (int)offset;
     adblock->rules[adblock->count++] =
@@ -312,7 +313,7 @@ int format_adblock(struct reading *reading) {
         error = emit_rules(&adblock);
     if (!error)
         error = list_end(&adblock.list);
-    record_done(&adblock.held);
+    texts_done(&adblock.held);
     free(adblock.rules);
     free(adblock.bad);
     free(adblock.exceptions.names);

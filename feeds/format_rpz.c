@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #include "feeds/local_data.h"
+#include "feeds/texts.h"
 #include "feeds/when.h"
 #include "feeds/zone_file.h"
 
@@ -27,7 +28,7 @@ struct rpz {
     bool has_apex;
     struct local *locals;
     size_t local_count, local_size;
-    struct record held;
+    struct texts held;
     char *scratch;          /* LOCAL_DATA_MAX */
     struct name last_owner; /* without "*.", to count names that come as a pair */
     uint64_t names, records, good, declared;
@@ -296,7 +297,7 @@ static int hold_local(struct rpz *rpz, const struct rule *rule) {
         rpz->locals = grown;
         rpz->local_size = size;
     }
-    long offset = record_keep(&rpz->held, rpz->scratch, strlen(rpz->scratch));
+    long offset = texts_keep(&rpz->held, rpz->scratch, strlen(rpz->scratch));
     if (offset < 0)
         return (int)offset;
     struct local *local = &rpz->locals[rpz->local_count];
@@ -440,7 +441,7 @@ int format_rpz(struct reading *reading) {
     rpz.scratch = malloc(LOCAL_DATA_MAX);
     error = rpz.scratch ? read_zone(&rpz) : -ENOMEM;
     zone_file_done(&rpz.file);
-    record_done(&rpz.held);
+    texts_done(&rpz.held);
     free(rpz.locals);
     free(rpz.scratch);
     return error;

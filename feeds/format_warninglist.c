@@ -7,6 +7,7 @@
 
 #include "feeds/normalise.h"
 #include "feeds/reading.h"
+#include "feeds/texts.h"
 
 enum kind { KIND_UNKNOWN, KIND_STRING, KIND_HOSTNAME, KIND_CIDR, KIND_OTHER };
 
@@ -16,7 +17,7 @@ struct warninglist {
     bool list;             /* was met */
     bool attributes;       /* "matching_attributes" was met ... */
     bool names, addresses; /* ... and holds some that are names, addresses */
-    struct record held;    /* entries met before the type was: their place (two numbers of 32 bits), text, NUL */
+    struct texts held;     /* entries met before the type was: their place (two numbers of 32 bits), text, NUL */
 };
 
 static enum kind kind_from(const char *type) {
@@ -72,9 +73,9 @@ static int read_entry(struct warninglist *list, const char *text, size_t length,
 
 static int hold_entry(struct warninglist *list, const char *text, size_t length) {
     const uint32_t place[2] = {json_line(list->reading->json), json_column(list->reading->json)};
-    long kept = record_keep(&list->held, (const char *)place, sizeof place);
+    long kept = texts_keep(&list->held, (const char *)place, sizeof place);
     if (kept >= 0)
-        kept = record_keep(&list->held, text, strnlen(text, length));
+        kept = texts_keep(&list->held, text, strnlen(text, length));
     return kept < 0 ? (int)kept : 0;
 }
 
@@ -176,6 +177,6 @@ static int read_document(struct warninglist *list) {
 int format_warninglist(struct reading *reading) {
     struct warninglist list = {.reading = reading};
     int error = read_document(&list);
-    record_done(&list.held);
+    texts_done(&list.held);
     return error;
 }

@@ -18,7 +18,7 @@ struct pending_entry {
 
 void pending_done(struct pending *pending) {
     free(pending->entries);
-    free(pending->text);
+    texts_done(&pending->texts);
     *pending = (struct pending){0};
 }
 
@@ -26,24 +26,15 @@ static int keep(struct pending *pending, const char *text, size_t *offset) {
     *offset = 0;
     if (!text || !*text)
         return 0;
-    size_t length = strlen(text) + 1;
-    if (pending->text_used + length + 1 > PENDING_TEXT_MAX)
-        return -EMSGSIZE;
-    if (pending->text_used + length + 1 > pending->text_size) {
-        size_t size = pending->text_size ? pending->text_size : 8192;
-        while (size < pending->text_used + length + 1)
-            size *= 2;
-        char *grown = realloc(pending->text, size);
-        if (!grown)
-            return -ENOMEM;
-        pending->text = grown;
-        pending->text_size = size;
+    if (pending->texts.used == 0) {
+        long none = texts_keep(&pending->texts, "", 0);
+        if (none < 0)
+            return (int)none;
     }
-    if (pending->text_used == 0)
-        pending->text[pending->text_used++] = '\0';
-    *offset = pending->text_used;
-    memcpy(pending->text + pending->text_used, text, length);
-    pending->text_used += length;
+    long kept = texts_keep(&pending->texts, text, strlen(text));
+    if (kept < 0)
+        return (int)kept;
+    *offset = (size_t)kept;
     return 0;
 }
 
@@ -88,7 +79,7 @@ void pending_revoke(struct pending *pending, size_t first) {
 }
 
 static const char *text_at(const struct pending *pending, size_t offset, const char *otherwise) {
-    return offset ? pending->text + offset : otherwise;
+    return offset ? pending->texts.text + offset : otherwise;
 }
 
 static int hand_on(struct pending *pending, struct reading *reading, const struct pending_entry *entry,
@@ -125,6 +116,6 @@ int pending_flush(struct pending *pending, struct reading *reading, const struct
             (*good)++;
     }
     pending->count = 0;
-    pending->text_used = 0;
+    pending->texts.used = 0;
     return result < 0 ? result : 0;
 }

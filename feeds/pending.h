@@ -4,8 +4,7 @@
 #define SUNDEW_FEEDS_PENDING_H
 
 #include "feeds/reading.h"
-
-enum { PENDING_TEXT_MAX = 256 << 20 }; /* octets of one list's texts: more is -EMSGSIZE */
+#include "feeds/texts.h"
 
 /* What an indicator states itself; texts may be NULL. Texts are copied; `field` must be static. */
 struct pending_item {
@@ -30,8 +29,7 @@ struct pending_common {
 struct pending {
     struct pending_entry *entries;
     size_t count, size;
-    char *text;
-    size_t text_used, text_size;
+    struct texts texts;
 };
 
 void pending_done(struct pending *pending);

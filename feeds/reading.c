@@ -167,11 +167,29 @@ static bool is_control(char c) {
     return (unsigned char)c < 0x20 || c == 0x7f;
 }
 
-/* A feed's words in a message must not forge a log line. */
-static void hide_controls(char *text) {
-    for (; *text; text++) {
-        if (is_control(*text))
+/* The octets of the UTF-8 sequence at text (RFC 3629 section 4, overlong forms and surrogates apart), 0 if it isn't one. */
+static size_t utf8_sequence(const char *text) {
+    unsigned char first = (unsigned char)text[0];
+    size_t length = first < 0x80 ? 1 : first >= 0xC2 && first <= 0xDF ? 2 : first >= 0xE0 && first <= 0xEF ? 3 : 4;
+    if (first >= 0x80 && (first < 0xC2 || first > 0xF4))
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if (((unsigned char)text[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    unsigned char second = (unsigned char)text[1];
+    bool bad = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) ||
+               (first == 0xF4 && second > 0x8F);
+    return bad ? 0 : length;
+}
+
+/* A feed's words in a message must not forge a log line, and must be UTF-8: messages travel as JSON. */
+static void make_showable(char *text) {
+    while (*text) {
+        size_t length = utf8_sequence(text);
+        if (length == 0 || is_control(*text))
             *text = '?';
+        text += length ? length : 1;
     }
 }
 
@@ -185,8 +203,8 @@ void reading_fault(struct reading *reading, uint32_t line, uint32_t column, cons
     vsnprintf(text, sizeof text, message, arguments);
     va_end(arguments);
     snprintf(where, sizeof where, "%s%s%s", path ? path : "", path && path[0] && field ? "." : "", field ? field : "");
-    hide_controls(text);
-    hide_controls(where);
+    make_showable(text);
+    make_showable(where);
     reading->sink->fault(reading->sink->context, line, column, where[0] ? where : NULL, text);
 }
 
@@ -196,7 +214,7 @@ int reading_refuse(struct reading *reading, uint32_t line, uint32_t column, cons
     va_start(arguments, message);
     vsnprintf(text, sizeof text, message, arguments);
     va_end(arguments);
-    hide_controls(text);
+    make_showable(text);
     if (line > 1 || column > 1)
         snprintf(reading->why, sizeof reading->why, "line %u, column %u: %.200s", line, column, text);
     else
