@@ -210,7 +210,7 @@ static void start_build(struct feeder *feeder) {
 }
 
 void feeder_settle(struct feeder *feeder) {
-    if (jobs_busy(&feeder->jobs) || feeder->config == NULL)
+    if (jobs_busy(&feeder->jobs) || feeder->config == NULL || feeder->asking)
         return;
     if (feeder->dirty)
         start_build(feeder);
@@ -391,9 +391,11 @@ static void on_refresh(struct feeder *feeder, json_t *id, const char *name, bool
     }
     if (!feeder->started)
         start_feeds(feeder);
+    feeder->asking = true;
     for (size_t i = 0; i < feeder->zone_count; i++)
         if (refresh->asked[i] && feeder->zones[i].is_feed)
             feed_refresh(&feeder->zones[i], force);
+    feeder->asking = false;
     feeder_settle(feeder);
 }
 

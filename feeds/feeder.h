@@ -29,6 +29,7 @@ struct feeder {
     size_t zone_count;
     bool dirty;         /* something changed since the last build began */
     bool building;      /* a build is among the jobs */
+    bool asking;         /* a refresh is being handed out: nobody is answered yet */
     bool started;       /* the first build of this configuration is out: feeds may begin */
     char *last_failure; /* said, and not to be said again */
     int last_state_error;

@@ -144,8 +144,10 @@ static void fetch_free(struct fetch *fetch) {
     free(fetch);
 }
 
-void fetch_cancel(struct fetch *fetch) {
+void *fetch_cancel(struct fetch *fetch) {
+    void *context = fetch->context;
     fetch_free(fetch);
+    return context;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *context) {
@@ -291,6 +293,11 @@ static int same_origin(const char *from, const char *to, bool *same) {
     curl_url_cleanup(a);
     curl_url_cleanup(b);
     return error;
+}
+
+bool fetch_same_origin(const char *a, const char *b) {
+    bool same = false;
+    return same_origin(a, b, &same) == 0 && same;
 }
 
 static int fail(struct fetch *fetch, int error, const char *what) {

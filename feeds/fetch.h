@@ -57,6 +57,9 @@ struct fetcher *fetcher_new(uv_loop_t *loop); /* NULL: no memory. Lives as long 
 int fetch_start(struct fetcher *fetcher, const struct fetch_request *request,
                 void (*done)(void *context, struct fetch_result *result), void *context, struct fetch **fetch,
                 char why[FETCH_ERROR_MAX]);
-void fetch_cancel(struct fetch *fetch); /* `done` isn't called */
+/* `done` isn't called; returns its context, which is the caller's again. */
+void *fetch_cancel(struct fetch *fetch);
+
+bool fetch_same_origin(const char *a, const char *b); /* scheme, host and port */
 
 #endif
