@@ -23,6 +23,7 @@ struct attempt *attempt_new(struct zone *zone, bool force) {
     attempt->zone = zone->index;
     attempt->began = now > zone->state.body_at ? now : zone->state.body_at + 1;
     attempt->force = force;
+    snprintf(attempt->directory, sizeof attempt->directory, "%s", zone->feeder->directory);
     attempt->fd = -1;
     attempt->limit = zone->config->max_size > 0 ? (uint64_t)zone->config->max_size : 0;
     attempt->format = zone->format;
@@ -30,8 +31,8 @@ struct attempt *attempt_new(struct zone *zone, bool force) {
     attempt->held = zone->state.held;
     attempt->ingest = (struct ingest){.format = zone->format, .options = zone_options(zone), .carried = attempt->began};
     attempt->config = config_ref(zone->feeder->config);
-    attempt->choice = (struct build_zone){
-        .zone = zone->config, .fetched_at = zone->state.fetched_at, .body_at = zone->state.body_at};
+    attempt->choice =
+        (struct build_zone){.zone = zone->config, .fetched_at = zone->state.fetched_at, .body_at = zone->state.body_at};
     struct member *member = zone_member(zone, "");
     attempt->had_copy = member != NULL && member->mark != NULL;
     if (zone_store(zone, "", attempt->store, sizeof attempt->store) != 0 ||
@@ -100,7 +101,7 @@ void attempt_read_page(struct job *job) {
     struct attempt *attempt = (struct attempt *)job;
     attempt->error = attempt->writer == NULL ? store_create(&attempt->writer, attempt->fresh) : 0;
     if (attempt->error != 0)
-        snprintf(attempt->why, sizeof attempt->why, "%s: %s", attempt->fresh, strerror(-attempt->error));
+        snprintf(attempt->why, sizeof attempt->why, "cannot keep it: %s", strerror(-attempt->error));
     else
         attempt->error = attempt_ingest(attempt, attempt->writer);
 }
@@ -109,9 +110,8 @@ bool attempt_remember(struct attempt *attempt, const char *url) {
     for (size_t i = 0; i < attempt->asked_count; i++)
         if (strcmp(attempt->asked[i], url) == 0)
             return false;
-    char **larger = attempt->asked_count >= ASKED_MAX
-                        ? NULL
-                        : realloc(attempt->asked, (attempt->asked_count + 1) * sizeof *attempt->asked);
+    char **larger =
+        attempt->asked_count >= ASKED_MAX ? NULL : realloc(attempt->asked, (attempt->asked_count + 1) * sizeof *attempt->asked);
     if (larger == NULL)
         return false;
     attempt->asked = larger;

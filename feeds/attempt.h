@@ -19,8 +19,9 @@ struct attempt {
     struct feeder *feeder;
     uint64_t generation;
     size_t zone;
-    int64_t began; /* unix seconds, later than every earlier attempt of this feed */
-    bool force;    /* take a shrunken snapshot */
+    char directory[PATH_MAX];                                 /* of stores */
+    int64_t began;                                            /* unix seconds, later than every earlier attempt of this feed */
+    bool force;                                               /* take a shrunken snapshot */
     void (*next)(struct zone *zone, struct attempt *attempt); /* on the loop, when the job is done and the zone still there */
 
     /* what a job works on */

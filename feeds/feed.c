@@ -195,7 +195,9 @@ static char *taxii_url(const struct zone *zone, const char *added_after, const c
     char *url = NULL;
     if ((after != NULL) == (added_after != NULL) && (token != NULL) == (next != NULL) &&
         asprintf(&url, "%.*s%s%s%s%s%s%s%s%s", length, zone->source, slash ? "" : "/", objects ? "" : "objects/",
-                 query != NULL ? query : after != NULL || token != NULL ? "?" : "",
+                 query != NULL                    ? query
+                 : after != NULL || token != NULL ? "?"
+                                                  : "",
                  query != NULL && (after != NULL || token != NULL) ? "&" : "", after != NULL ? "added_after=" : "",
                  after != NULL ? after : "", token != NULL ? (after != NULL ? "&next=" : "next=") : "",
                  token != NULL ? token : "") < 0)
@@ -351,12 +353,14 @@ static void begin(struct feed *feed, bool force) {
             feed_fail(feed, "no memory");
         free(url);
     } else {
-        bool conditional = attempt->had_copy && !attempt->held && !force && zone->format != FORMAT_OTX && zone->config->post == NULL;
+        bool conditional =
+            attempt->had_copy && !attempt->held && !force && zone->format != FORMAT_OTX && zone->config->post == NULL;
         ask_for_page(feed, zone->source, conditional);
     }
 }
 
-/* --- life ----------------------------------------------------------------------------------------------------------------------- */
+/* --- life -----------------------------------------------------------------------------------------------------------------------
+ */
 
 int feed_start(struct zone *zone) {
     struct feed *feed = calloc(1, sizeof *feed);

@@ -1,7 +1,7 @@
 /* feeds/feed_folder.c: a MISP feed folder: its manifest, and of its events those that changed.
  *
- * Each event has a store of its own; new ones lie beside (".fresh") until the whole folder is judged. An event that is gone from the
- * manifest goes. An event that can't be read costs itself only: its last good copy stays, or it is listed as rejected; one that
+ * Each event has a store of its own; new ones lie beside (".fresh") until the whole folder is judged. An event that is gone from
+ * the manifest goes. An event that can't be read costs itself only: its last good copy stays, or it is listed as rejected; one that
  * can't be fetched is asked for again next time. */
 #include <errno.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 
 enum { MISSES_IN_A_ROW = 3 }; /* then the server is down, rather than an event missing */
 
-static int event_paths(const struct zone *zone, const char *uuid, char store[PATH_MAX], char fresh[PATH_MAX]) {
-    int error = zone_store(zone, uuid, store, PATH_MAX - 8);
+static int event_paths(const struct attempt *attempt, const char *uuid, char store[PATH_MAX], char fresh[PATH_MAX]) {
+    int error = state_store(store, PATH_MAX - 8, attempt->directory, attempt->choice.zone->name, uuid);
     snprintf(fresh, PATH_MAX, "%.*s.fresh", PATH_MAX - 8, store);
     return error;
 }
@@ -30,18 +30,17 @@ static char *event_url(const struct zone *zone, const char *name) {
 
 static void run_conclude(struct job *job) {
     struct attempt *attempt = (struct attempt *)job;
-    struct zone shadow = {.feeder = attempt->feeder, .name = attempt->choice.zone->name};
     char store[PATH_MAX], fresh[PATH_MAX];
     uint64_t before = 0, after = 0;
     for (size_t i = 0; i < attempt->old_count; i++)
         before += attempt_count(attempt, attempt->olds[i]);
     for (size_t i = 0; i < attempt->event_count; i++)
-        if (event_paths(&shadow, attempt->events[i].uuid, store, fresh) == 0)
+        if (event_paths(attempt, attempt->events[i].uuid, store, fresh) == 0)
             after += attempt_count(attempt, attempt->events[i].fetched ? fresh : store);
     attempt->verdict = attempt_judge(attempt, before, after);
     attempt->error = 0;
     for (size_t i = 0; i < attempt->event_count; i++) {
-        if (!attempt->events[i].fetched || event_paths(&shadow, attempt->events[i].uuid, store, fresh) != 0)
+        if (!attempt->events[i].fetched || event_paths(attempt, attempt->events[i].uuid, store, fresh) != 0)
             continue;
         if (attempt->verdict != VERDICT_TAKEN)
             unlink(fresh);
@@ -123,11 +122,10 @@ static void keep_fault(struct attempt *attempt, const char *fresh, const char *u
 
 static void run_event(struct job *job) {
     struct attempt *attempt = (struct attempt *)job;
-    struct zone shadow = {.feeder = attempt->feeder, .name = attempt->choice.zone->name};
     struct folder_event *event = &attempt->events[attempt->at];
     struct store_writer *writer;
     char store[PATH_MAX], fresh[PATH_MAX];
-    attempt->error = event_paths(&shadow, event->uuid, store, fresh);
+    attempt->error = event_paths(attempt, event->uuid, store, fresh);
     if (attempt->error == 0)
         attempt->error = store_create(&writer, fresh);
     if (attempt->error != 0) {

@@ -162,7 +162,7 @@ static void build_done(struct job *job) {
     free(build_job);
 }
 
-static int plan_zone(struct build *build, const struct zone *zone) {
+int feeder_plan(struct build *build, const struct zone *zone) {
     bool never = zone->config == NULL;
     struct build_zone *planned = never ? NULL : &build->zones[zone->index];
     int error = 0;
@@ -191,7 +191,7 @@ static void start_build(struct feeder *feeder) {
     struct build *build = build_new(feeder->config, path, feeder->seed);
     int error = job == NULL || build == NULL ? -ENOMEM : 0;
     for (size_t i = 0; i < feeder->zone_count && error == 0; i++)
-        error = plan_zone(build, &feeder->zones[i]);
+        error = feeder_plan(build, &feeder->zones[i]);
     if (error != 0) {
         build_free(build);
         free(job);

@@ -29,7 +29,7 @@ struct feeder {
     size_t zone_count;
     bool dirty;         /* something changed since the last build began */
     bool building;      /* a build is among the jobs */
-    bool asking;         /* a refresh is being handed out: nobody is answered yet */
+    bool asking;        /* a refresh is being handed out: nobody is answered yet */
     bool started;       /* the first build of this configuration is out: feeds may begin */
     char *last_failure; /* said, and not to be said again */
     int last_state_error;
@@ -39,6 +39,9 @@ struct feeder {
 
 /* Runs until the supervisor is gone or says stop. Returns an exit code. */
 int feeder_run(void);
+
+/* Enters a zone's copies into a plan. 0 or -ENOMEM. */
+int feeder_plan(struct build *build, const struct zone *zone);
 
 /* --- for the sources --- */
 void feeder_changed(struct feeder *feeder); /* rules changed: build when the jobs at hand are done */
