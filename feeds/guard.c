@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <idn2.h>
 #include <libpsl.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -11,6 +10,7 @@
 #include <string.h>
 
 #include "feeds/redact.h"
+#include "policy/idna.h"
 
 enum flag {
     IS_SUBTREE = 1,    /* protected with all below */
@@ -161,21 +161,12 @@ static int add_suffix_line(struct guard *guard, char *line) {
         flag = IS_WILDCARD;
         line += 2;
     }
-    char *ascii = NULL;
-    for (const char *at = line; *at != '\0'; at++)
-        if ((unsigned char)*at >= 0x80 && idn2_to_ascii_8z(line, &ascii, IDN2_NONTRANSITIONAL) != IDN2_OK)
-            return 0;
-        else if (ascii != NULL)
-            break;
     struct name name;
-    const char *text = ascii != NULL ? ascii : line;
-    int error = name_from_text(&name, text, strlen(text), NULL);
-    idn2_free(ascii);
-    if (error != 0)
+    if (name_from_unicode(&name, line, strlen(line), NULL) != 0)
         return 0;
     struct name_key key;
     name_key_init(&key, name.wire, name.length, guard->seed);
-    error = add(guard, name.wire, name.length, key.hash[name.labels], flag, 0);
+    int error = add(guard, name.wire, name.length, key.hash[name.labels], flag, 0);
     for (unsigned k = name.labels - 1u; k >= 2 && k < name.labels && error == 0 && flag == IS_SUFFIX; k--)
         error = add(guard, name.wire + key.at[k], (size_t)name.length - key.at[k], key.hash[k], IS_PARENT, 0);
     return error;
@@ -255,7 +246,7 @@ int guard_add_config(struct guard *guard, const struct config *config) {
             continue;
         if (prefix_from_text(&prefix, text, strlen(text), true, NULL) == 0)
             error = guard_add_prefix(guard, &prefix, GUARD_NEVER_BLOCK);
-        else if (name_from_text(&name, text, strlen(text), NULL) == 0)
+        else if (name_from_unicode(&name, text, strlen(text), NULL) == 0)
             error = guard_add_name(guard, &name, false, GUARD_NEVER_BLOCK);
     }
     for (size_t i = 0; i < config->forward_count && error == 0; i++)

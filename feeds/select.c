@@ -52,6 +52,12 @@ static uint8_t confidence_of(const struct selection *selection, const struct rul
     return (uint8_t)format_default_confidence(selection->format);
 }
 
+/* The configuration's default is 0, so a 0 there leaves the file its own. */
+static int min_confidence(const struct selection *selection) {
+    bool own = selection->zone->min_confidence == 0 && selection->head != NULL && selection->head->min_confidence >= 0;
+    return own ? selection->head->min_confidence : selection->zone->min_confidence;
+}
+
 static enum action action_of(const struct selection *selection, const struct indicator *indicator) {
     const struct rule *rule = &indicator->rule;
     if (indicator->allow)
@@ -91,6 +97,8 @@ static void complete(const struct selection *selection, struct indicator *indica
 static int64_t max_age(const struct selection *selection) {
     if (selection->zone->max_age >= 0)
         return selection->zone->max_age;
+    if (selection->head != NULL && selection->head->max_age >= 0)
+        return selection->head->max_age;
     return selection->feed && selection->window ? WINDOW_MAX_AGE : -1;
 }
 
@@ -138,7 +146,7 @@ enum selected select_rule(const struct selection *selection, struct indicator *i
         family_listed(indicator, zone->exclude_families, zone->exclude_family_count))
         return SELECT_FAMILY;
     rule->confidence = confidence_of(selection, rule);
-    if (rule->confidence < zone->min_confidence)
+    if (rule->confidence < min_confidence(selection))
         return SELECT_CONFIDENCE;
     if (too_old(selection, indicator, carried))
         return SELECT_EXPIRED;

@@ -255,7 +255,7 @@ void store_put_ignored(struct store_writer *writer, uint64_t count) {
 
 int store_put_head(struct store_writer *writer, const struct format_head *head) {
     const char *strings[] = {head->zone, head->description, head->target};
-    size_t need = 64;
+    size_t need = 96;
     for (size_t i = 0; i < 3; i++)
         need += strings[i] == NULL ? 0 : strlen(strings[i]) + 12;
     uint8_t *bytes = malloc(need), *to = bytes;
@@ -263,6 +263,7 @@ int store_put_head(struct store_writer *writer, const struct format_head *head) 
         return writer->error = -ENOMEM;
     to = put_time(put_time(to, head->action), head->ttl);
     to = put_time(put_time(to, head->match), head->confidence);
+    to = put_time(put_time(put_time(to, head->mode), head->min_confidence), head->max_age);
     for (size_t i = 0; i < 3; i++) {
         *to++ = strings[i] != NULL;
         if (strings[i] != NULL)
@@ -410,6 +411,9 @@ static int read_head(struct store_reader *reader) {
     reader->head.ttl = take_time(&cursor);
     reader->head.match = (int)take_time(&cursor);
     reader->head.confidence = (int)take_time(&cursor);
+    reader->head.mode = (int)take_time(&cursor);
+    reader->head.min_confidence = (int)take_time(&cursor);
+    reader->head.max_age = take_time(&cursor);
     const char **strings[] = {&reader->head.zone, &reader->head.description, &reader->head.target};
     for (size_t i = 0; i < 3; i++)
         if (*take(&cursor, 1) != 0)

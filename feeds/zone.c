@@ -26,7 +26,8 @@ enum format zone_member_format(const struct zone *zone, const char *key) {
 }
 
 struct format_options zone_options(const struct zone *zone) {
-    return (struct format_options){.refang = zone->config != NULL && zone->config->refang, .protect = zone->config == NULL};
+    return (struct format_options){
+        .refang = zone->config != NULL && zone->config->refang, .protect = zone->config == NULL, .local = !zone->is_feed};
 }
 
 static void load_members(struct zone *zone, bool known) {
