@@ -42,5 +42,5 @@ void jobs_add(struct jobs *jobs, struct job *job) {
 }
 
 bool jobs_busy(const struct jobs *jobs) {
-    return jobs->busy;
+    return jobs->busy || jobs->first != NULL;
 }
