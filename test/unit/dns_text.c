@@ -156,7 +156,7 @@ void dns_describe(const uint8_t *message, size_t length, char *out, size_t size)
         append(out, size, "unreadable\n");
         return;
     }
-    ldns_lookup_table *rcode = ldns_lookup_by_id(ldns_rcodes, ldns_pkt_get_rcode(packet));
+    ldns_lookup_table *rcode = ldns_lookup_by_id(ldns_rcodes, (int)ldns_pkt_get_rcode(packet));
     snprintf(line, sizeof line, "rcode %s\nflags%s%s%s%s%s%s%s\n", rcode ? rcode->name : "?", ldns_pkt_qr(packet) ? " qr" : "",
              ldns_pkt_aa(packet) ? " aa" : "", ldns_pkt_tc(packet) ? " tc" : "", ldns_pkt_rd(packet) ? " rd" : "",
              ldns_pkt_ra(packet) ? " ra" : "", ldns_pkt_ad(packet) ? " ad" : "", ldns_pkt_cd(packet) ? " cd" : "");
