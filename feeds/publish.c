@@ -28,7 +28,7 @@ static int sync_directory(const char *path) {
 }
 
 static int fail(struct published *published, int error, const char *doing, const char *why) {
-    snprintf(published->why, sizeof published->why, "%s: %s", doing, why != NULL ? why : strerror(-error));
+    snprintf(published->why, sizeof published->why, "%.150s: %s", doing, why != NULL ? why : strerror(-error));
     return error;
 }
 
