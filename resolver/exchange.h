@@ -63,6 +63,7 @@ struct exchange {
     struct exchange *peer, **place; /* the worker's: all in use */
     struct exchange *ready;         /* the worker's: ended within upstream_ask, to be told later */
     struct answer *answer;          /* the worker's: what to tell then */
+    uint64_t key_hash;              /* the worker's: of the cache key */
     bool cached;                    /* the worker's: the answer came from the cache */
     bool ended;
     bool held;            /* not settled before exchange_release */

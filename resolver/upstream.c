@@ -333,10 +333,9 @@ static void take_mail(struct upstream *upstream) {
     }
 }
 
-static void cache_key_init(struct cache_key *key, const struct question *question, uint64_t seed) {
-    struct name_key name;
-    name_key_init(&name, question->name.wire, question->name.length, seed);
-    *key = (struct cache_key){.hash = name.hash[name.labels],
+static struct cache_key key_of(const struct exchange *exchange) {
+    const struct question *question = &exchange->flight.question;
+    return (struct cache_key){.hash = exchange->key_hash,
                               .name = question->name.wire,
                               .length = question->name.length,
                               .dnssec_ok = question->dnssec_ok,
@@ -348,8 +347,7 @@ static void cache_key_init(struct cache_key *key, const struct question *questio
 static void deliver(struct upstream *upstream, struct exchange *exchange, struct answer *answer) {
     struct upstream_shared *shared = upstream->shared;
     if (answer && !exchange->cached && answer->ttl > 0) {
-        struct cache_key key;
-        cache_key_init(&key, &exchange->flight.question, atomic_load_explicit(&shared->seed, memory_order_relaxed));
+        struct cache_key key = key_of(exchange);
         cache_put(shared->cache, &key, answer, (uint32_t)(uv_now(upstream->host.carriers.loop) / 1000));
     }
     answer = answer ? answer : shared->last_resort;
@@ -418,10 +416,11 @@ static void choose(struct upstream *upstream, struct exchange *exchange, const s
 }
 
 /* This worker owns the flight now. Somebody may have ended one for the same question just before; else the servers are asked. */
-static void begin(struct upstream *upstream, struct exchange *exchange, const struct cache_key *key) {
+static void begin(struct upstream *upstream, struct exchange *exchange) {
+    struct cache_key key = key_of(exchange);
     uint32_t now = (uint32_t)(uv_now(upstream->host.carriers.loop) / 1000);
     struct answer *answer = NULL;
-    enum cached cached = cache_peek(upstream->shared->cache, key, now, &answer);
+    enum cached cached = cache_peek(upstream->shared->cache, &key, now, &answer);
     const struct forward_zone *zone = NULL;
     if (cached == CACHED_NOT)
         zone = forwarders_find(upstream->forwarders, &exchange->flight.question.name);
@@ -456,6 +455,11 @@ static void on_tick(uv_timer_t *timer) {
 static void exchange_reset(struct upstream *upstream, struct exchange *exchange, const struct question *question) {
     exchange->host = &upstream->host;
     exchange->flight.question = *question;
+    struct name_key name;
+    name_key_init(&name, question->name.wire, question->name.length,
+                  atomic_load_explicit(&upstream->shared->seed, memory_order_relaxed));
+    exchange->key_hash = name.hash[name.labels];
+    exchange->flight.hash = exchange->key_hash + question->type;
     exchange->ready = NULL;
     exchange->answer = NULL;
     exchange->cached = exchange->ended = exchange->refused = exchange->silent = false;
@@ -482,10 +486,7 @@ int upstream_ask(struct upstream *upstream, struct ask *ask) {
         exchange_give(upstream, exchange);
         return -EAGAIN;
     }
-    struct cache_key key;
     exchange_reset(upstream, exchange, &ask->question);
-    cache_key_init(&key, &exchange->flight.question, atomic_load_explicit(&shared->seed, memory_order_relaxed));
-    exchange->flight.hash = key.hash + key.type;
     int joined = inflight_join(shared->inflight, &exchange->flight, waiters, &mine);
     if (joined != 0)
         exchange_give(upstream, exchange);
@@ -495,7 +496,7 @@ int upstream_ask(struct upstream *upstream, struct ask *ask) {
         return joined;
     ask_add(upstream, mine, ask);
     if (joined == 0) {
-        begin(upstream, exchange, &key);
+        begin(upstream, exchange);
         if (!uv_is_active((uv_handle_t *)&upstream->tick))
             uv_timer_start(&upstream->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);
     }
