@@ -30,150 +30,17 @@ struct urlhaus {
     char status[64]; /* query_status of the API; empty for a dump */
 };
 
-/* Tags that say what a file is, how it is packed and how it was found. */
-static const char *const plain_words[] = {"32-bit",
-                                          "64-bit",
-                                          "32",
-                                          "64",
-                                          "arm",
-                                          "arm5",
-                                          "arm6",
-                                          "arm7",
-                                          "aarch64",
-                                          "mips",
-                                          "mipsel",
-                                          "mpsl",
-                                          "x86",
-                                          "x86-32",
-                                          "x86-64",
-                                          "x86_64",
-                                          "x64",
-                                          "i386",
-                                          "i486",
-                                          "i586",
-                                          "i686",
-                                          "ppc",
-                                          "powerpc",
-                                          "sparc",
-                                          "sh4",
-                                          "superh",
-                                          "m68k",
-                                          "arc",
-                                          "motorola",
-                                          "renesas",
-                                          "intel",
-                                          "elf",
-                                          "exe",
-                                          "dll",
-                                          "msi",
-                                          "apk",
-                                          "jar",
-                                          "iso",
-                                          "img",
-                                          "vhd",
-                                          "lnk",
-                                          "hta",
-                                          "js",
-                                          "jse",
-                                          "vbs",
-                                          "vbe",
-                                          "vba",
-                                          "bat",
-                                          "cmd",
-                                          "ps1",
-                                          "ps",
-                                          "powershell",
-                                          "sh",
-                                          "bash",
-                                          "script",
-                                          "shellscript",
-                                          "py",
-                                          "python",
-                                          "php",
-                                          "html",
-                                          "htm",
-                                          "svg",
-                                          "pdf",
-                                          "doc",
-                                          "docx",
-                                          "docm",
-                                          "xls",
-                                          "xlsx",
-                                          "xlsm",
-                                          "xlsb",
-                                          "ppt",
-                                          "rtf",
-                                          "one",
-                                          "zip",
-                                          "rar",
-                                          "7z",
-                                          "gz",
-                                          "tar",
-                                          "cab",
-                                          "ace",
-                                          "gzip",
-                                          "archive",
-                                          "ascii",
-                                          "txt",
-                                          "base64",
-                                          "encoded",
-                                          "encrypted",
-                                          "obfuscated",
-                                          "rev",
-                                          "reversed",
-                                          "reverse",
-                                          "hex",
-                                          "xor",
-                                          "png",
-                                          "jpg",
-                                          "stego",
-                                          "steganography",
-                                          "shellcode",
-                                          "payload",
-                                          "loader",
-                                          "dropper",
-                                          "downloader",
-                                          "stealer",
-                                          "rat",
-                                          "trojan",
-                                          "malware",
-                                          "botnet",
-                                          "ransomware",
-                                          "miner",
-                                          "backdoor",
-                                          "phishing",
-                                          "spam",
-                                          "opendir",
-                                          "pw",
-                                          "password",
-                                          "password-protected",
-                                          "ua-wget",
-                                          "ua-curl",
-                                          "ua-other",
-                                          "geofenced",
-                                          "usa",
-                                          "github",
-                                          "discord",
-                                          "gdrive",
-                                          "dropbox",
-                                          "bitbucket",
-                                          "onedrive",
-                                          "c2",
-                                          "webdav",
-                                          "censys",
-                                          "none",
-                                          "unknown",
-                                          "clickfix",
-                                          "fakecaptcha",
-                                          "mac",
-                                          "macos",
-                                          "linux",
-                                          "windows",
-                                          "android",
-                                          "iot",
-                                          "signed",
-                                          "malicious",
-                                          "wget"};
+/* Each between blanks, so that a look-up is one search. */
+static const char plain_words[] =
+    " 32-bit 64-bit 32 64 arm arm5 arm6 arm7 aarch64 mips mipsel mpsl x86 x86-32 x86-64 x86_64 x64 i386 i486 "
+    "i586 i686 ppc powerpc sparc sh4 superh m68k arc motorola renesas intel elf exe dll msi apk jar iso img "
+    "vhd lnk hta js jse vbs vbe vba bat cmd ps1 ps powershell sh bash script shellscript py python php html "
+    "htm svg pdf doc docx docm xls xlsx xlsm xlsb ppt rtf one zip rar 7z gz tar cab ace gzip archive ascii txt "
+    "base64 encoded encrypted obfuscated rev reversed reverse hex xor png jpg stego steganography shellcode "
+    "payload loader dropper downloader stealer rat trojan malware botnet ransomware miner backdoor phishing "
+    "spam opendir pw password password-protected ua-wget ua-curl ua-other geofenced usa github discord gdrive "
+    "dropbox bitbucket onedrive c2 webdav censys none unknown clickfix fakecaptcha mac macos linux windows "
+    "android iot signed malicious wget ";
 
 /* URLhaus has no field for the family; its tags hold it among words for what the file is, how it is packed and how it was found.
  * The first tag that is none of these words, and has a letter, is taken for the family. */
@@ -181,11 +48,10 @@ static bool is_family(const char *tag, size_t length) {
     bool letter = false;
     for (size_t i = 0; i < length; i++)
         letter |= ((unsigned char)tag[i] | 0x20) >= 'a' && ((unsigned char)tag[i] | 0x20) <= 'z';
-    for (size_t i = 0; letter && plain_words[i]; i++) {
-        if (strcasecmp(plain_words[i], tag) == 0)
-            return false;
-    }
-    return letter;
+    char padded[64];
+    if (!letter || snprintf(padded, sizeof padded, " %s ", tag) >= (int)sizeof padded)
+        return letter;
+    return strchr(tag, ' ') || !strcasestr(plain_words, padded);
 }
 
 static int read_tags(void *context, struct record *record, unsigned field, enum json_event event) {

@@ -38,11 +38,6 @@ long reading_source(void *context, char *buffer, size_t size) {
 
 /* Makes room in the line buffer and reads on. 1 more text, 0 no more, -errno. */
 static int fill_lines(struct reading *reading) {
-    if (!reading->line_buffer) {
-        reading->line_buffer = malloc(2 * READING_LINE_MAX + 1);
-        if (!reading->line_buffer)
-            return -ENOMEM;
-    }
     memmove(reading->line_buffer, reading->line_buffer + reading->line_at, reading->line_end - reading->line_at);
     reading->line_end -= reading->line_at;
     reading->line_at = 0;
@@ -71,6 +66,11 @@ static int pass_line(struct reading *reading) {
 
 /* One line as it stands. 1, 0 at the end, 2 for one that can't be used (it was passed over and said), -errno. */
 static int next_line(struct reading *reading, char **line, size_t *length) {
+    if (!reading->line_buffer) {
+        reading->line_buffer = malloc(2 * READING_LINE_MAX + 1);
+        if (!reading->line_buffer)
+            return -ENOMEM;
+    }
     for (;;) {
         size_t have = reading->line_end - reading->line_at;
         char *at = reading->line_buffer + reading->line_at;
@@ -219,6 +219,7 @@ int reading_refuse(struct reading *reading, uint32_t line, uint32_t column, cons
         snprintf(reading->why, sizeof reading->why, "line %u, column %u: %.200s", line, column, text);
     else
         snprintf(reading->why, sizeof reading->why, "%.250s", text);
+    make_showable(reading->why); /* a sequence may have been cut */
     if (reading->sink->fault)
         reading->sink->fault(reading->sink->context, line, column, NULL, text);
     return -EBADMSG;
