@@ -152,6 +152,26 @@ struct phrase *phrase_new(const char *string, size_t length) {
     return phrase;
 }
 
+struct phrase *phrase_new_printable(const char *string, size_t length) {
+    struct text text = {0};
+    const uint8_t *octets = (const uint8_t *)string;
+    for (size_t i = 0; i < length;) {
+        size_t sequence = utf8_length(octets + i, length - i);
+        bool c1 = sequence == 2 && octets[i] == 0xc2 && octets[i + 1] < 0xa0;
+        if (sequence > 0 && !c1 && octets[i] >= 0x20 && octets[i] != 0x7f) {
+            text_put(&text, string + i, sequence);
+            i += sequence;
+            continue;
+        }
+        unsigned octet = octets[i++];
+        char escape[4] = {'\\', (char)('0' + octet / 100), (char)('0' + octet / 10 % 10), (char)('0' + octet % 10)};
+        text_put(&text, escape, sizeof escape);
+    }
+    struct phrase *phrase = text.failed ? NULL : phrase_new(text.data == NULL ? "" : text.data, text.length);
+    text_free(&text);
+    return phrase;
+}
+
 struct phrase *phrase_ref(struct phrase *phrase) {
     if (phrase != NULL)
         phrase->references++;

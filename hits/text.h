@@ -37,7 +37,9 @@ struct phrase {
 };
 
 struct phrase *phrase_new(const char *string, size_t length); /* one reference; NULL: no memory */
-struct phrase *phrase_ref(struct phrase *phrase);             /* NULL gives NULL */
+/* The same of a string that a stranger chose: control characters and octets that aren't UTF-8 become \\DDD. */
+struct phrase *phrase_new_printable(const char *string, size_t length);
+struct phrase *phrase_ref(struct phrase *phrase); /* NULL gives NULL */
 void phrase_unref(struct phrase *phrase);
 
 #endif

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <syslog.h>
+#include <time.h>
 #include <uv.h>
 
 #include "hits/card.h"
@@ -87,6 +88,16 @@ static void complain(struct writer *writer, struct complaint *complaint, const c
     writer->say(writer->say_context, "error", text);
     complaint->said = complaint->count;
     complaint->next_ms = now + WRITER_COMPLAINT_MS;
+}
+
+static void say_leases(struct writer *writer) {
+    int error = 0;
+    const char *path = leases_complaint(identities_leases(writer->identities), &error);
+    if (path == NULL)
+        return;
+    char text[512];
+    snprintf(text, sizeof text, "leases %s: %s; its clients are logged without MAC and host name", path, strerror(-error));
+    writer->say(writer->say_context, "warning", text);
 }
 
 static void say_losses(struct writer *writer) {
@@ -204,9 +215,15 @@ static void take(struct writer *writer, const struct record *record) {
     }
 }
 
-/* One round over all rings. True: something was there. */
+static uint64_t wall_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* One round over all rings, after a look at who is who now. True: something was there. */
 static bool drain(struct writer *writer) {
-    bool any = false;
+    bool any = identities_follow(writer->identities, wall_us());
     for (size_t i = 0; i < writer->ring_count; i++) {
         const struct record *record;
         for (unsigned n = 0; n < WRITER_ROUND && (record = ring_peek(writer->rings[i])) != NULL; n++) {
@@ -237,6 +254,7 @@ static void apply_config(struct writer *writer, struct config *config) {
     log_file_path(writer->hits_file, config->log.hits);
     log_file_path(writer->queries_file, config->log.queries);
     tally_repeat(writer->tally, config->log.repeat);
+    leases_configure(identities_leases(writer->identities), config->clients.leases, config->clients.lease_count);
     config_unref(writer->config);
     writer->config = config;
 }
@@ -304,9 +322,12 @@ static void on_wake(uv_async_t *async) {
 
 static void on_second(uv_timer_t *timer) {
     struct writer *writer = timer->data;
+    if (!writer->ticking)
+        identities_follow(writer->identities, wall_us());
     tally_expire(writer->tally, uv_now(&writer->loop));
     end_batch(writer);
     say_losses(writer);
+    say_leases(writer);
 }
 
 static void run(void *context) {
@@ -472,4 +493,19 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
         stats->ring_lost_hits += ring_lost(writer->rings[i], RECORD_HIT);
         stats->ring_lost_asked += ring_lost(writer->rings[i], RECORD_ASKED);
     }
+}
+
+void writer_policy(struct writer *writer, struct snapshot *snapshot) {
+}
+
+json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why) {
+    return json_array();
+}
+
+json_t *writer_hits(struct writer *writer, const json_t *parameters, const char **why) {
+    return json_array();
+}
+
+json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why) {
+    return json_array();
 }
