@@ -16,8 +16,6 @@ import tempfile
 import threading
 import time
 
-SAMPLES = os.environ.get("SUNDEW_SAMPLES", "/work/shared/feeds/samples")
-
 
 class Feeder:
     """sundew-feeder as sundewd would run it."""
