@@ -11,9 +11,35 @@ enum {
     CLASS_ANY = 255,
 };
 
+typedef uint8_t chunk __attribute__((vector_size(16)));
+
+static void fold_chunk(uint8_t *to, const uint8_t *from) {
+    chunk octets;
+    memcpy(&octets, from, sizeof octets);
+    octets |= (chunk)((chunk)(octets - 'A') < 26) & 0x20;
+    memcpy(to, &octets, sizeof octets);
+}
+
+/* Copies `count` octets and lowers the letters among them. Length octets are below 'A', so that a whole wire name can be treated
+ * alike. Sixteen at a time: the last chunk overlaps the one before, or, of a short name, goes beyond its end where the `room`
+ * octets that may be read allow it (the name's buffer has room for any chunk that begins in a short name). */
+static void fold_copy(uint8_t *to, const uint8_t *from, size_t count, size_t room) {
+    if (count >= sizeof(chunk)) {
+        size_t last = count - sizeof(chunk);
+        for (size_t at = 0; at < last; at += sizeof(chunk))
+            fold_chunk(to + at, from + at);
+        fold_chunk(to + last, from + last);
+    } else if (room >= sizeof(chunk)) {
+        fold_chunk(to, from);
+    } else {
+        for (size_t i = 0; i < count; i++)
+            to[i] = (uint8_t)(from[i] | ((uint8_t)(from[i] - 'A') < 26) << 5);
+    }
+}
+
 /* Reads the question's name into *name, lower case; returns its octets, 0 if it isn't a plain, uncompressed name. */
 static size_t question_name(struct name *name, const uint8_t *wire, size_t length) {
-    size_t at = 0;
+    size_t at = 0, room = length;
     unsigned labels = 0;
     if (length > NAME_WIRE_MAX)
         length = NAME_WIRE_MAX;
@@ -27,9 +53,7 @@ static size_t question_name(struct name *name, const uint8_t *wire, size_t lengt
         return 0;
     name->length = (uint8_t)(at + 1);
     name->labels = (uint8_t)labels;
-    /* Length octets are below 'A', so that all octets can be folded alike: no branch, and vectors do it. */
-    for (size_t i = 0; i <= at; i++)
-        name->wire[i] = (uint8_t)(wire[i] | ((uint8_t)(wire[i] - 'A') < 26) << 5);
+    fold_copy(name->wire, wire, at + 1, room);
     return at + 1;
 }
 
