@@ -372,6 +372,7 @@ static bool order(struct play *play, char *line, const char *block) {
     *rest++ = 0;
     if (!strcmp(line, "config")) {
         order_config(play, rest);
+        play->policy_changed = true;
     } else if (!strcmp(line, "hopeful")) {
         hopeful = !strcmp(rest, "yes");
     } else if (!strcmp(line, "time")) {
