@@ -228,6 +228,11 @@ static void open_window(struct tally *tally, const struct record *record, struct
 /* Notes the last query of a window; false: no memory for its names. */
 static bool note_query(struct tally *tally, struct window *window, const struct record *record) {
     size_t length = (size_t)record->qname_length + record->via_length;
+    if (window->count > 0 && record->ts_us < window->last_ts_us) { /* another worker's ring was read first */
+        window->count++;
+        mark_dirty(tally, window);
+        return true;
+    }
     if (length > window->names_capacity) {
         uint8_t *names = realloc(window->names, length);
         if (names == NULL)
