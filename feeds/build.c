@@ -96,10 +96,13 @@ static void rule_text(const struct rule *rule, char text[NAME_TEXT_MAX + 2]) {
     }
 }
 
-static void refuse_rule(struct build_zone *zone, const struct rule *rule, const char *why) {
+static void refuse_rule(struct build_zone *zone, const struct rule *rule, const char *why, bool faulty) {
     char text[NAME_TEXT_MAX + 2];
+    size_t count = zone->refusal_count;
     rule_text(rule, text);
     refuse(zone, text, why, rule->source, rule->line);
+    if (zone->refusal_count > count)
+        zone->refusals[count].faulty = faulty;
 }
 
 struct run {
@@ -117,7 +120,8 @@ static int add_rule(struct run *run, struct build_zone *zone, int index, const s
     enum selected selected = select_rule(selection, &record->indicator, record->carried);
     if (selected == SELECT_INCOMPLETE)
         refuse_rule(zone, rule,
-                    rule->action == ACTION_CNAME ? "an action \"cname\" without a target" : "an action \"local\" without records");
+                    rule->action == ACTION_CNAME ? "an action \"cname\" without a target" : "an action \"local\" without records",
+                    true);
     else if (selected == SELECT_EXPIRED)
         zone->counts.expired++;
     else if (selected != SELECT_TAKEN)
@@ -129,9 +133,10 @@ static int add_rule(struct run *run, struct build_zone *zone, int index, const s
         return 0;
     }
     const char *why = guard_refuses(run->guard, rule);
-    int error = why != NULL ? -EINVAL : ruleset_add(run->rules, index, rule, &why);
+    bool guarded = why != NULL;
+    int error = guarded ? -EINVAL : ruleset_add(run->rules, index, rule, &why);
     if (error == -EINVAL) {
-        refuse_rule(zone, rule, why != NULL ? why : "cannot be compiled");
+        refuse_rule(zone, rule, why != NULL ? why : "cannot be compiled", !guarded);
         return 0;
     }
     if (error == 0) {

@@ -18,6 +18,7 @@ struct refusal {
     char *why;
     char *source;
     uint32_t line; /* 0 unknown */
+    bool faulty;   /* it could be read, but not compiled; false: unreadable, or refused by the guard */
 };
 
 struct build_counts {

@@ -20,8 +20,7 @@
 #include "feeds/redact.h"
 
 static void print_fault(void *context, const char *file, uint32_t line, uint32_t column, const char *path, const char *message) {
-    fprintf(context, "%s:%u:%u: %s%s%s\n", file == NULL ? "(default)" : file, line, column, path == NULL ? "" : path,
-            path == NULL || path[0] == '\0' ? "" : ": ", message);
+    fprintf(context, "%s:%u:%u: %s: %s\n", file, line, column, path == NULL || path[0] == '\0' ? "." : path, message);
 }
 
 /* --- a folder for the time of a command ----------------------------------------------------------------------------------------
@@ -48,14 +47,18 @@ struct look {
     struct feeder shell; /* only its directory is used */
     FILE *faults;        /* NULL: not wanted */
     const char *path;
+    const char *prefix; /* of paths: where a zone's own rules stand in the configuration; "" for files */
+    bool local;         /* feeds are left out */
     unsigned count;
 };
 
 static int on_fault(void *context, uint32_t line, uint32_t column, const char *path, const char *message) {
     struct look *look = context;
+    char whole[512];
     look->count++;
+    snprintf(whole, sizeof whole, "%s%s", look->prefix, path == NULL ? "" : path);
     if (look->faults != NULL)
-        print_fault(look->faults, look->path, line, column, path, message);
+        print_fault(look->faults, look->path, line, column, whole, message);
     return 0;
 }
 
@@ -108,8 +111,21 @@ static void read_one(struct look *look, struct zone *zone, const char *key, cons
         state_set(&member->mark, "read");
 }
 
-static void read_zone(struct look *look, struct zone *zone) {
+/* A zone's own rules keep their lines and columns; their path leads on from the zone's. */
+static void read_builtin(struct look *look, struct zone *zone, const char *path) {
+    char prefix[32];
+    snprintf(prefix, sizeof prefix, "zones[%zu].", zone->index);
+    look->prefix = prefix;
+    read_one(look, zone, "", path);
+    look->prefix = "";
+}
+
+static void read_zone(struct look *look, const struct config *config, struct zone *zone) {
     glob_t found = {0};
+    if (zone->config != NULL && zone->config->builtin != NULL) {
+        read_builtin(look, zone, config->path != NULL ? config->path : "(embedded)");
+        return;
+    }
     if (!zone->is_glob) {
         read_one(look, zone, "", zone->source);
         return;
@@ -120,9 +136,9 @@ static void read_zone(struct look *look, struct zone *zone) {
     globfree(&found);
 }
 
-/* Reads local zones and never_block files into a fresh folder and, if there is a plan, enters them, and saved feeds, there. */
+/* Reads local zones and never_block files into a fresh folder, and enters them, and saved feeds, into the plan. */
 static int read_all(struct look *look, const struct config *config, struct build *build) {
-    int error = make_folder(look->shell.directory);
+    int error = 0;
     struct feeder saved = {.generation = 0};
     snprintf(saved.directory, sizeof saved.directory, "%.4000s/zones", config->state_dir == NULL ? "" : config->state_dir);
     size_t count = config->zone_count + config->policy.never_block_count;
@@ -131,35 +147,62 @@ static int read_all(struct look *look, const struct config *config, struct build
         const struct zone_config *own = never ? NULL : &config->zones[i];
         const char *source = never ? config->policy.never_block[i - config->zone_count] : own->source;
         bool feed = !never && own->builtin == NULL && redact_is_url(source);
-        if ((never && source[0] != '/') || (feed && build == NULL))
+        if ((never && source[0] != '/') || (feed && look->local))
             continue;
         struct zone zone;
         error = zone_init(&zone, feed ? &saved : &look->shell, own, source, i);
         if (error == 0 && !feed)
-            read_zone(look, &zone);
-        if (error == 0 && build != NULL)
+            read_zone(look, config, &zone);
+        if (error == 0)
             error = feeder_plan(build, &zone);
         zone_done(&zone);
     }
     return error;
 }
 
+/* Rules that could be read but make no sense where they stand (a cname without a target, a bad record): a build finds them. */
+static void check_build(struct look *look, struct build *build) {
+    build->now = (int64_t)time(NULL);
+    build_run(build);
+    for (size_t i = 0; i < build->zone_count; i++) {
+        const struct build_zone *zone = &build->zones[i];
+        for (size_t k = 0; k < zone->refusal_count; k++) {
+            const struct refusal *refusal = &zone->refusals[k];
+            if (!refusal->faulty)
+                continue;
+            char message[NAME_TEXT_MAX + 256];
+            snprintf(message, sizeof message, "%s: %s", refusal->rule, refusal->why);
+            look->path = zone->zone->builtin != NULL && build->config->path != NULL ? build->config->path : refusal->source;
+            on_fault(look, refusal->line, 1, NULL, message);
+        }
+    }
+}
+
 int offline_check(const char *path) {
-    static struct look look;
-    struct config *config = config_load(path, print_fault, stdout);
+    static struct look look = {.prefix = "", .local = true};
+    char snapshot[PATH_MAX + 16];
+    size_t faults;
+    struct config *config = config_inspect(path, print_fault, stdout, &faults);
     if (config == NULL)
         return 1;
     look.faults = stdout;
-    int error = read_all(&look, config, NULL);
+    int error = make_folder(look.shell.directory);
+    snprintf(snapshot, sizeof snapshot, "%s/check.snapshot", look.shell.directory);
+    struct build *build = error == 0 ? build_new(config, snapshot, 0) : NULL;
+    if (error == 0)
+        error = build == NULL ? -ENOMEM : read_all(&look, config, build);
+    if (error == 0)
+        check_build(&look, build);
     if (error != 0)
         fprintf(stderr, "sundew-feeder: %s: %s\n", look.shell.directory, strerror(-error));
     remove_folder(look.shell.directory);
+    build_free(build);
     config_unref(config);
-    return error != 0 || look.count > 0;
+    return error != 0 || faults > 0 || look.count > 0;
 }
 
 int offline_compile(const char *path, const char *output) {
-    static struct look look;
+    static struct look look = {.prefix = ""};
     struct config *config = config_load(path, print_fault, stderr);
     if (config == NULL)
         return 1;
@@ -169,7 +212,7 @@ int offline_compile(const char *path, const char *output) {
     if (config->state_dir != NULL && access(seed_path, R_OK) == 0)
         publish_seed(config->state_dir, &seed);
     struct build *build = build_new(config, output, seed);
-    int error = build == NULL ? -ENOMEM : 0;
+    int error = build == NULL ? -ENOMEM : make_folder(look.shell.directory);
     look.faults = stderr;
     if (error == 0)
         error = read_all(&look, config, build);

@@ -12,11 +12,12 @@
 enum { EXIT_USAGE = 2 };
 
 static void on_fault(void *context, const char *file, uint32_t line, uint32_t column, const char *path, const char *message) {
-    fprintf(context, "%s:%u:%u: %s: %s\n", file != NULL ? file : "embedded default", line, column, path, message);
+    fprintf(context, "%s:%u:%u: %s: %s\n", file, line, column, path, message);
 }
 
-/* The policy files are the feeder's to read: this process becomes it, its faults on the same stream. */
-static int check_policy(const char *path) {
+/* The policy files are the feeder's to read, and the configuration with them, so that all faults are said at once: this process
+ * becomes it, its faults on the same stream. */
+static int check_all(const char *path) {
     const char *feeder = feeder_path();
     fflush(stdout);
     dup2(STDOUT_FILENO, STDERR_FILENO);
@@ -58,11 +59,8 @@ int main(int argc, char **argv) {
             return usage(argv[i]);
     }
     const char *path = supervisor_config_path(given);
-    struct config *config = config_load(path, on_fault, check ? stdout : stderr);
-    if (config == NULL)
-        return EXIT_FAILURE;
-    if (!check)
-        return supervisor_run(given, config);
-    config_unref(config);
-    return check_policy(path);
+    if (check)
+        return check_all(path);
+    struct config *config = config_load(path, on_fault, stderr);
+    return config != NULL ? supervisor_run(given, config) : EXIT_FAILURE;
 }
