@@ -99,12 +99,16 @@ static int read_ahead(struct reading *reading) {
     return 0;
 }
 
+static bool is_space(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* Passes a byte order mark, and refuses what is no feed at all, whatever the format: nothing, a web page, an archive. */
 static int look_ahead(struct reading *reading) {
     if (reading->ahead_end >= 3 && memcmp(reading->ahead, "\xEF\xBB\xBF", 3) == 0)
         reading->ahead_at = 3;
     size_t at = reading->ahead_at;
-    while (at < reading->ahead_end && strchr(" \t\r\n", reading->ahead[at]) && reading->ahead[at] != '\0')
+    while (at < reading->ahead_end && is_space(reading->ahead[at]))
         at++;
     const char *text = reading->ahead + at;
     size_t left = reading->ahead_end - at;
@@ -143,7 +147,7 @@ static const char *closed_on_its_line(const char *text, const char *end) {
 /* JSON lines are told from a document by the text itself: their first line is a whole rule. */
 static bool looks_like_lines(const struct reading *reading) {
     const char *text = reading->ahead + reading->ahead_at, *end = reading->ahead + reading->ahead_end;
-    while (text < end && strchr(" \t\r\n", *text) && *text != '\0')
+    while (text < end && is_space(*text))
         text++;
     if (text == end || *text == '[')
         return false;
@@ -153,12 +157,14 @@ static bool looks_like_lines(const struct reading *reading) {
     if (!after)
         return false;
     size_t length = (size_t)(after - text);
-    while (after < end && strchr(" \t\r\n", *after) && *after != '\0')
-        after++;
-    if (after < end)
-        return *after == '{' || *after == '"';
-    return !memmem(text, length, "\"rules\"", 7) &&
-           (memmem(text, length, "\"domain\"", 8) || memmem(text, length, "\"ip\"", 4) || memmem(text, length, "\"client\"", 8));
+    if (memmem(text, length, "\"rules\"", 7))
+        return false;
+    const char *more = after;
+    while (more < end && is_space(*more))
+        more++;
+    if (more < end)
+        return memchr(after, '\n', (size_t)(more - after)) != NULL;
+    return memmem(text, length, "\"domain\"", 8) || memmem(text, length, "\"ip\"", 4) || memmem(text, length, "\"client\"", 8);
 }
 
 static int open_json(struct reading *reading) {

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static bool has_control(const char *text, size_t length) {
     for (size_t i = 0; i < length; i++) {
@@ -39,6 +40,19 @@ static int respell(const ldns_rr *rr, char *out, const char **why) {
     return error;
 }
 
+/* The class may stand before the TTL (RFC 1035 section 5.1), which ldns doesn't read: puts it behind. `text` is changed in place.
+ */
+static void order_fields(char *text) {
+    size_t class = strspn(text, " \t"), class_end = class + strcspn(text + class, " \t");
+    size_t ttl = class_end + strspn(text + class_end, " \t"), ttl_end = ttl + strspn(text + ttl, "0123456789");
+    if (class_end - class != 2 || strncasecmp(text + class, "IN", 2) != 0 || ttl_end == ttl || !strchr(" \t", text[ttl_end]))
+        return;
+    memmove(text + class, text + ttl, ttl_end - ttl);
+    size_t at = class + (ttl_end - ttl);
+    memcpy(text + at, " IN", 3);
+    memset(text + at + 3, ' ', ttl_end - at - 3);
+}
+
 int local_data_read(const char *text, size_t length, uint32_t ttl, const char *origin, char *out, const char **why) {
     if (length > LOCAL_DATA_MAX - 64 || has_control(text, length)) {
         *why = length > LOCAL_DATA_MAX - 64 ? "too long" : "a control character in a record";
@@ -50,6 +64,7 @@ int local_data_read(const char *text, size_t length, uint32_t ttl, const char *o
     memcpy(line, ". ", 2);
     memcpy(line + 2, text, length);
     line[length + 2] = '\0';
+    order_fields(line + 2);
     ldns_rdf *base = origin ? ldns_dname_new_frm_str(origin) : NULL;
     ldns_rr *rr = NULL;
     ldns_status status = ldns_rr_new_frm_str(&rr, line, ttl, base, NULL);
