@@ -8,8 +8,9 @@
 #include "policy/match.h"
 
 enum record_kind {
-    RECORD_HIT,     /* a rule matched: everything set */
-    RECORD_ASKED,   /* a client asked for a name (history): client, ts, qtype, qname; at most once per client, name and hour */
+    RECORD_HIT,   /* a rule matched: everything set */
+    RECORD_ASKED, /* a client asked for a name that no rule matched then (history): client, mac, ts, qtype, qname; seldom more than
+                     once per client, name and hour */
     RECORD_RELEASE, /* the worker has no hit on this snapshot left to come: the writer drops one reference */
     RECORD_TAP,     /* for dnstap: a DNS message behind the names; snapshot NULL where no rule matched */
     RECORD_QUERY,   /* a line for log.queries: client, ts, qtype, qname, rcode */

@@ -15,6 +15,8 @@
 #include "hits/card.h"
 #include "hits/dnstap.h"
 #include "hits/identity.h"
+#include "hits/ledger.h"
+#include "hits/ledger_query.h"
 #include "hits/line.h"
 #include "hits/log_file.h"
 #include "hits/tally.h"
@@ -26,6 +28,7 @@ enum {
     WRITER_TICK_MS = 5,          /* between rounds while records come */
     WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
     WRITER_ROUND = 65536,        /* records taken from a ring in a round: then timers get their turn */
+    WRITER_PROGRESS = 2000,      /* open windows brought up to date in the ledger between two rounds: some 10 ms */
     WRITER_BATCH = 1 << 20,      /* octets of lines before they are written within a round */
     WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
     WRITER_STOP_MS = 1500,       /* what is still in the rings after that is lost, and counted */
@@ -69,11 +72,13 @@ struct writer {
     struct cards *cards;
     struct identities *identities;
     struct tally *tally;
+    struct ledger *ledger;
+    char *ledger_path; /* never changes: readers use it from their threads */
     struct log_file *hits_file, *queries_file;
     struct dnstap *dnstap; /* NULL: off */
     struct text hit_lines, query_lines;
     struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss;
-    _Atomic uint64_t hits, lines, lines_lost;
+    _Atomic uint64_t hits, lines, lines_lost, ledger_lost, machines;
 };
 
 /* --- telling --- */
@@ -146,8 +151,11 @@ static uint64_t write_lines(struct log_file *file, struct text *lines, struct co
     return lost;
 }
 
-/* Ends the batch: everything told so far goes out. */
+/* Ends the batch: everything told so far goes out, into the ledger before it stands in the log. */
 static void end_batch(struct writer *writer) {
+    ledger_commit(writer->ledger);
+    atomic_store_explicit(&writer->machines, ledger_machines(writer->ledger), memory_order_relaxed);
+    atomic_store_explicit(&writer->ledger_lost, ledger_lost(writer->ledger), memory_order_relaxed);
     if (writer->hit_lines.length > 0) {
         uint64_t lines = count_lines(&writer->hit_lines);
         uint64_t lost = write_lines(writer->hits_file, &writer->hit_lines, &writer->hit_loss);
@@ -166,6 +174,7 @@ static void end_batch(struct writer *writer) {
 /* tally_tell: one hit, or one summary. */
 static void tell(void *context, enum tally_kind kind, const struct hit *hit, int64_t *row) {
     struct writer *writer = context;
+    ledger_hit(writer->ledger, hit, kind != TALLY_PROGRESS, row);
     if (kind == TALLY_PROGRESS)
         return;
     line_hit(&writer->hit_lines, hit);
@@ -254,6 +263,7 @@ static void apply_config(struct writer *writer, struct config *config) {
     log_file_path(writer->hits_file, config->log.hits);
     log_file_path(writer->queries_file, config->log.queries);
     tally_repeat(writer->tally, config->log.repeat);
+    ledger_limits(writer->ledger, config->clients.keep, config->clients.max_size);
     leases_configure(identities_leases(writer->identities), config->clients.leases, config->clients.lease_count);
     config_unref(writer->config);
     writer->config = config;
@@ -325,13 +335,19 @@ static void on_second(uv_timer_t *timer) {
     if (!writer->ticking)
         identities_follow(writer->identities, wall_us());
     tally_expire(writer->tally, uv_now(&writer->loop));
+    /* At most once around: what becomes dirty meanwhile waits for the next second. */
+    size_t rounds = tally_windows(writer->tally) / WRITER_PROGRESS + 1;
+    while (tally_progress(writer->tally, WRITER_PROGRESS) && rounds-- > 0)
+        drain(writer);
     end_batch(writer);
+    ledger_tend(writer->ledger, wall_us());
     say_losses(writer);
     say_leases(writer);
 }
 
 static void run(void *context) {
     struct writer *writer = context;
+    ledger_tend(writer->ledger, wall_us());
     uv_timer_start(&writer->second, on_second, 1000, 1000);
     uv_run(&writer->loop, UV_RUN_DEFAULT);
 }
@@ -348,6 +364,8 @@ static void free_writer(struct writer *writer) {
         ring_free(writer->rings[i]);
     free(writer->rings);
     tally_free(writer->tally);
+    ledger_free(writer->ledger);
+    free(writer->ledger_path);
     cards_free(writer->cards);
     identities_free(writer->identities);
     dnstap_close(writer->dnstap);
@@ -365,7 +383,7 @@ static void free_writer(struct writer *writer) {
     free(writer);
 }
 
-static bool make_parts(struct writer *writer, size_t ring_count) {
+static bool make_parts(struct writer *writer, const struct config *config, size_t ring_count) {
     writer->rings = calloc(ring_count, sizeof(struct ring *));
     if (writer->rings == NULL)
         return false;
@@ -380,6 +398,13 @@ static bool make_parts(struct writer *writer, size_t ring_count) {
     writer->hits_file = log_file_new();
     writer->queries_file = log_file_new();
     if (writer->cards == NULL || writer->identities == NULL || writer->hits_file == NULL || writer->queries_file == NULL)
+        return false;
+    if (asprintf(&writer->ledger_path, "%s/ledger.db", config->state_dir) < 0) {
+        writer->ledger_path = NULL;
+        return false;
+    }
+    writer->ledger = ledger_new(writer->ledger_path, writer->say, writer->say_context);
+    if (writer->ledger == NULL)
         return false;
     writer->tally = tally_new(writer->cards, writer->identities, WRITER_WINDOWS, tell, writer);
     return writer->tally != NULL;
@@ -420,7 +445,7 @@ struct writer *writer_start(struct config *config, size_t ring_count, writer_say
         return NULL;
     writer->say = say;
     writer->say_context = context;
-    if (make_parts(writer, ring_count)) {
+    if (make_parts(writer, config, ring_count)) {
         apply_config(writer, config_ref(config));
         *error = start_loop(writer);
     }
@@ -495,15 +520,14 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
     }
 }
 
-void writer_policy(struct writer *writer, struct snapshot *snapshot) {
-}
+void writer_policy(struct writer *writer, struct snapshot *snapshot) {}
 
 json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why) {
-    return json_array();
+    return ledger_query_clients(writer->ledger_path, parameters, why);
 }
 
 json_t *writer_hits(struct writer *writer, const json_t *parameters, const char **why) {
-    return json_array();
+    return ledger_query_hits(writer->ledger_path, parameters, why);
 }
 
 json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why) {

@@ -65,11 +65,19 @@ void gate_log_query(struct query_env *env, const struct query *query, unsigned r
     put_record(env, query, RECORD_QUERY, NULL, NULL, rcode);
 }
 
-/* One record a client, name and hour, as far as a table of the latest hashes can tell. */
+/* One record a client, name and hour, as far as a table of the latest hashes can tell. A client behind a trusted sender is told
+ * apart by its MAC. */
 void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key) {
     enum { HOUR = 3600 };
     uint64_t address[2];
+    if (!env->asked)
+        return;
     memcpy(address, query->client.address.bytes, sizeof address);
+    if (query->message.has_mac && query->client.trusted) {
+        uint64_t mac = 0;
+        memcpy(&mac, query->message.mac, sizeof query->message.mac);
+        address[1] ^= mac * 0xA0761D6478BD642Fu;
+    }
     uint64_t hour = env->wall_us / 1000000 / HOUR;
     uint64_t hash = key->hash[key->labels] ^ (address[0] + hour) * 0x9E3779B97F4A7C15u;
     hash = (hash ^ hash >> 32 ^ address[1]) * 0xD6E8FEB86659FD93u;
@@ -109,6 +117,9 @@ enum gate gate_query(struct query_env *env, struct query *query, const struct na
     struct verdict verdict;
     match_query(query->view->snapshot, key, &query->client.address, wall_seconds(env), &verdict);
     query->blank = verdict.blank;
+    /* The history is for what no rule matched in its time: the rest is in the hit log already. */
+    if (verdict.monitors == 0 && (!verdict.decided || verdict.decision.action == ACTION_PASSTHRU))
+        gate_log_asked(env, query, key);
     return judge(env, query, &verdict, NULL);
 }
 

@@ -23,7 +23,7 @@ enum gate gate_answer(struct query_env *env, struct query *query, struct answer 
 /* Records and counts the decision. rcode: of the reply. */
 void gate_hit(struct query_env *env, const struct query *query, unsigned rcode);
 
-/* Records for log.queries and for the history. */
+/* Records for log.queries, and for the history (gate_query does so for what no rule matches; nothing where the history is off). */
 void gate_log_query(struct query_env *env, const struct query *query, unsigned rcode);
 void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key);
 

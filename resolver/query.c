@@ -453,13 +453,12 @@ static enum query_wish answer_or_judge(struct turn *turn) {
     struct name_key key;
     enum cache_state state;
     name_key_init(&key, question->name.wire, question->name.length, query->view->seed);
-    if (env->asked)
-        gate_log_asked(env, query, &key);
     struct answer *answer = look(turn, question, &key, &state);
     if (LIKELY(answer && state == CACHE_FRESH && !(answer->flags & (ANSWER_FAILURE | ANSWER_PARTIAL)) &&
                atomic_load_explicit(&answer->blank, memory_order_relaxed) == query->view->generation &&
                !match_has_client_rules(query->view->snapshot))) {
         stat_add(env->stats, STAT_CACHE_HITS, 1);
+        gate_log_asked(env, query, &key);
         enum query_wish wish = send_reply(turn, reply_answer(&turn->reply, answer, age_of(env, answer), false));
         answer_unref(answer);
         return wish;

@@ -1,0 +1,46 @@
+/* hits/ledger.h: the book of infected machines and their hits: SQLite in STATE/ledger.db.
+ *
+ * A row for every line of the hit log, and one for each open window, brought up to date each second; so counts add up here as they
+ * do in the log. Written in batches by the writer's thread alone: a batch is committed before its lines are written, so after a
+ * kill -9 every hit that the log holds is here. (WAL, synchronous=NORMAL: a process that dies loses no commit; a machine that loses
+ * power may lose the last ones, never the book.) Bounded by age and by size, oldest out first.
+ * A damaged book is set aside as ledger.db.damaged-TIME, a new one begun, and that said. Reading: hits/ledger_query.h. */
+#ifndef SUNDEW_HITS_LEDGER_H
+#define SUNDEW_HITS_LEDGER_H
+
+#include "hits/hit.h"
+
+struct ledger;
+
+/* Says what an operator must know; level as in writer_say. */
+typedef void ledger_say(void *context, const char *level, const char *text);
+
+/* For the book at `path`, which the first ledger_tend opens or begins. A book that can't be opened is tried again, and meanwhile
+ * every hit counts as lost. NULL: no memory. */
+struct ledger *ledger_new(const char *path, ledger_say *say, void *context);
+void ledger_free(struct ledger *ledger); /* commits; NULL is nothing */
+void ledger_limits(struct ledger *ledger, int64_t keep_seconds, int64_t max_octets);
+
+/* Enters a hit, or with *row (from an earlier call) brings its count and last query up to date. *row becomes the row's; it stays
+ * good whatever happens to the book. `final`: the row will not be brought up to date again; if it can't be entered, hit->count hits
+ * are lost. */
+void ledger_hit(struct ledger *ledger, const struct hit *hit, bool final, int64_t *row);
+
+/* Ends the batch; all that was entered since the last call stays. */
+void ledger_commit(struct ledger *ledger);
+
+/* Once a second: takes out what is too old or too much, in small steps; opens the book again if it was closed. */
+void ledger_tend(struct ledger *ledger, uint64_t now_us);
+
+/* Until when hits in retrospect of this machine on this rule (any hash of it) were told; 0 never. Then notes a later time. */
+uint64_t ledger_retro(struct ledger *ledger, const struct hit *hit, uint64_t rule_hash);
+void ledger_note_retro(struct ledger *ledger, const struct hit *hit, uint64_t rule_hash, uint64_t until_us);
+
+/* The policy that the history was last searched with: a snapshot's id. */
+bool ledger_hunted(struct ledger *ledger, const char *snapshot_id);
+void ledger_note_hunted(struct ledger *ledger, const char *snapshot_id);
+
+uint64_t ledger_machines(const struct ledger *ledger); /* the writer's thread; copy it for others */
+uint64_t ledger_lost(const struct ledger *ledger);     /* hits not entered */
+
+#endif

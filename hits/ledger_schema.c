@@ -1,0 +1,106 @@
+/* hits/ledger_schema.c: the tables of the ledger, and how it is opened. */
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "hits/ledger_schema.h"
+
+/* machine.key: 'm' and 6 octets of a MAC, or 'a' and 16 octets of an address where no MAC is known.
+ * machine.rows: hits that refer to it; at 0 it goes.
+ * rule.identity, rule.details: JSON members as in the log (hits/hit.h, struct card).
+ * retro.until_us: hits in retrospect were told up to then. */
+static const char schema[] =
+    "CREATE TABLE machine(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, mac TEXT, address TEXT NOT NULL, hostname TEXT,"
+    " first_us INTEGER NOT NULL, rows INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE rule(id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, identity TEXT NOT NULL, details TEXT NOT NULL,"
+    " zone TEXT NOT NULL, family TEXT) STRICT;"
+    "CREATE INDEX rule_hash ON rule(hash);"
+    "CREATE TABLE hit(id INTEGER PRIMARY KEY, machine INTEGER NOT NULL, rule INTEGER NOT NULL, ts_us INTEGER NOT NULL,"
+    " count INTEGER NOT NULL, client TEXT NOT NULL, proto INTEGER NOT NULL, hostname TEXT, qname TEXT NOT NULL,"
+    " qtype INTEGER NOT NULL, answer TEXT, via TEXT) STRICT;"
+    "CREATE INDEX hit_ts ON hit(ts_us);"
+    "CREATE TABLE retro(machine INTEGER NOT NULL, rule_hash INTEGER NOT NULL, until_us INTEGER NOT NULL,"
+    " PRIMARY KEY(machine, rule_hash)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE note(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    "PRAGMA application_id=1398099524; PRAGMA user_version=1;";
+_Static_assert(LEDGER_APPLICATION == 1398099524 && LEDGER_VERSION == 1, "the schema names both");
+
+bool ledger_schema_damaged(int rc) {
+    return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
+static int read_number(sqlite3 *db, const char *sql, int *number) {
+    sqlite3_stmt *statement;
+    int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        *number = sqlite3_column_int(statement, 0);
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(statement);
+    return rc;
+}
+
+static int64_t monotonic_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int past(void *until_ms) {
+    return monotonic_ms() > *(int64_t *)until_ms;
+}
+
+/* Interrupted by time is no finding. */
+static int quick_check(sqlite3 *db) {
+    int64_t until_ms = monotonic_ms() + LEDGER_CHECK_MS;
+    sqlite3_stmt *statement;
+    sqlite3_progress_handler(db, 1000, past, &until_ms);
+    int rc = sqlite3_prepare_v2(db, "PRAGMA quick_check(1)", -1, &statement, NULL);
+    if (rc == SQLITE_OK && (rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *verdict = (const char *)sqlite3_column_text(statement, 0);
+        rc = verdict != NULL && strcmp(verdict, "ok") == 0 ? SQLITE_OK : SQLITE_CORRUPT;
+    }
+    sqlite3_finalize(statement);
+    sqlite3_progress_handler(db, 0, NULL, NULL);
+    return rc == SQLITE_INTERRUPT ? SQLITE_OK : rc;
+}
+
+static int prepare(sqlite3 *db, bool create) {
+    int version = -1;
+    sqlite3_busy_timeout(db, LEDGER_BUSY_MS);
+    if (create) {
+        int rc = sqlite3_exec(db,
+                              "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                              "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384;",
+                              NULL, NULL, NULL);
+        if (rc != SQLITE_OK)
+            return rc;
+    }
+    int rc = read_number(db, "PRAGMA user_version", &version);
+    if (rc == SQLITE_OK && version == 0 && create) {
+        rc = sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+        if (rc == SQLITE_ERROR)
+            rc = SQLITE_NOTADB; /* tables of somebody else stand in the way */
+        if (rc == SQLITE_OK)
+            rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
+        return rc;
+    }
+    if (rc == SQLITE_OK && version != LEDGER_VERSION)
+        rc = SQLITE_NOTADB;
+    return rc == SQLITE_OK && create ? quick_check(db) : rc;
+}
+
+int ledger_schema_open(sqlite3 **db, const char *path, bool create) {
+    int flags = create ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+    int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    if (rc == SQLITE_OK)
+        rc = prepare(*db, create);
+    if (rc != SQLITE_OK) {
+        sqlite3_close(*db);
+        *db = NULL;
+    }
+    return rc;
+}
