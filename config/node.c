@@ -110,13 +110,22 @@ static size_t render_path(const struct node *node, char *out, size_t size) {
     return at < size ? at : size - 1;
 }
 
+/* Text that quotes the file must not move a terminal's cursor: control characters, U+0080 to U+009F among them, become '?'; for
+ * `word`, which is to be one word, blanks too. */
+static void disarm(char *text, bool word) {
+    for (char *c = text; *c; c++) {
+        bool upper = (unsigned char)*c == 0xC2 && (unsigned char)c[1] >= 0x80 && (unsigned char)c[1] < 0xA0;
+        if ((unsigned char)*c < ' ' || *c == 0x7F || (word && *c == ' ') || upper)
+            *c = '?';
+        if (upper)
+            *++c = '?';
+    }
+}
+
 static void path_of(const struct node *node, char path[PATH_MAX_SHOWN]) {
     if (render_path(node, path, PATH_MAX_SHOWN) == 0)
         snprintf(path, PATH_MAX_SHOWN, ".");
-    for (char *c = path; *c; c++) { /* a path is one word on a terminal, whatever a key holds */
-        if ((unsigned char)*c <= ' ' || *c == 0x7F)
-            *c = '?';
-    }
+    disarm(path, true);
 }
 
 /* Takes a key's value, or an element, into the tree. False: the reader has failed (said) or there is no memory. */
@@ -185,10 +194,7 @@ static void fault_put(struct faults *faults, uint32_t line, uint32_t column, con
                       va_list arguments) {
     char message[MESSAGE_MAX];
     vsnprintf(message, sizeof message, format, arguments);
-    for (char *c = message; *c; c++) { /* the message may quote the file: nothing in it may move a terminal's cursor */
-        if ((unsigned char)*c < ' ' || *c == 0x7F || ((unsigned char)*c == 0xC2 && (unsigned char)c[1] < 0xA0))
-            *c = '?';
-    }
+    disarm(message, false);
     if (faults->count == faults->room) {
         size_t room = faults->room ? faults->room * 2 : 16;
         struct fault *list = realloc(faults->list, room * sizeof *list);
