@@ -3,26 +3,17 @@
 
 /* --- records --- */
 
-static void put_record(struct query_env *env, const struct query *query, enum record_kind kind, const struct matched *matched,
-                       const struct name *via, unsigned rcode) {
-    if (!env->ring)
-        return;
-    union {
-        struct record record;
-        uint8_t room[RECORD_MAX];
-    } space;
-    struct record *record = &space.record;
+/* Fills in all that every kind of record says; returns the octets that record and names take. */
+static size_t fill_record(struct record *record, const struct query_env *env, const struct query *query, enum record_kind kind,
+                          const struct matched *matched, const struct name *via) {
     const struct message *message = &query->message;
     const struct name *qname = &message->question.name;
-    size_t size = (sizeof *record + qname->length + (via ? via->length : 0U) + 7U) & ~(size_t)7;
     *record = (struct record){
-        .size = (uint16_t)size,
         .kind = (uint8_t)kind,
         .protocol = query->client.protocol,
         .qname_length = qname->length,
         .qtype = message->question.type,
         .client_port = query->client.port,
-        .rcode = (uint16_t)rcode,
         .ts_us = env->wall_us,
         .client = query->client.address,
     };
@@ -43,9 +34,49 @@ static void put_record(struct query_env *env, const struct query *query, enum re
         record->spec = matched->spec;
         record->snapshot = query->view->snapshot;
     }
-    uint8_t *end = record->names + record->qname_length + record->via_length;
-    memset(end, 0, (size_t)((uint8_t *)record + size - end));
+    return sizeof *record + record->qname_length + record->via_length;
+}
+
+/* Rounds the record up to a multiple of 8 octets and puts it into the ring. */
+static void put_padded(struct query_env *env, struct record *record, size_t size) {
+    size_t padded = (size + 7) & ~(size_t)7;
+    memset((uint8_t *)record + size, 0, padded - size);
+    record->size = (uint16_t)padded;
     ring_put(env->ring, record);
+}
+
+static void put_record(struct query_env *env, const struct query *query, enum record_kind kind, const struct matched *matched,
+                       const struct name *via, unsigned rcode) {
+    if (!env->ring)
+        return;
+    union {
+        struct record record;
+        uint8_t room[RECORD_MAX];
+    } space;
+    size_t size = fill_record(&space.record, env, query, kind, matched, via);
+    space.record.rcode = (uint16_t)rcode;
+    put_padded(env, &space.record, size);
+}
+
+static const struct name *via_of(const struct query *query) {
+    return query->via.length ? &query->via : NULL;
+}
+
+void gate_tap(struct query_env *env, const struct query *query, const uint8_t *message, size_t length) {
+    union {
+        struct record record;
+        uint8_t room[UINT16_MAX + 1];
+    } space;
+    if (!env->ring)
+        return;
+    size_t size =
+        fill_record(&space.record, env, query, RECORD_TAP, query->hit ? &query->decision : NULL, query->hit ? via_of(query) : NULL);
+    if (size + length > UINT16_MAX - 7)
+        return; /* larger than a record can be: no collector is promised 64 KB answers */
+    space.record.rcode = message[3] & FLAG_RCODE;
+    space.record.message_length = (uint16_t)length;
+    memcpy(space.room + size, message, length);
+    put_padded(env, &space.record, size + length);
 }
 
 static void monitor_hits(struct query_env *env, const struct query *query, const struct verdict *verdict, const struct name *via) {
@@ -55,8 +86,9 @@ static void monitor_hits(struct query_env *env, const struct query *query, const
         stat_add(env->stats, STAT_MONITOR_HITS, verdict->monitors);
 }
 
-void gate_hit(struct query_env *env, const struct query *query, unsigned rcode) {
-    put_record(env, query, RECORD_HIT, &query->decision, query->via.length ? &query->via : NULL, rcode);
+void gate_hit(struct query_env *env, struct query *query, unsigned rcode) {
+    query->hit = true;
+    put_record(env, query, RECORD_HIT, &query->decision, via_of(query), rcode);
     stat_add(env->stats, STAT_POLICY_HITS, 1);
     stat_add(env->stats, STAT_ACTION_0 + query->decision.action, 1);
 }

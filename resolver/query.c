@@ -48,13 +48,20 @@ static void drop_links(struct query *query) {
     query->stale_links = 0;
 }
 
+static bool taps(const struct config *config) {
+    return config->dnstap.socket || config->dnstap.tcp;
+}
+
 /* A reply of this length was written. */
 static enum query_wish send_reply(struct turn *turn, size_t length) {
     unsigned rcode = turn->reply.out[3] & FLAG_RCODE;
     turn->length = length;
     stat_add(turn->env->stats, STAT_RCODE_0 + rcode, 1);
-    if (turn->query->view->config->log.queries && turn->query->message.question_length)
+    const struct config *config = turn->query->view->config;
+    if (config->log.queries && turn->query->message.question_length)
         gate_log_query(turn->env, turn->query, rcode);
+    if (taps(config) && (turn->query->hit || config->dnstap.responses) && turn->query->message.question_length)
+        gate_tap(turn->env, turn->query, turn->reply.out, length);
     return QUERY_REPLY;
 }
 
@@ -205,12 +212,24 @@ static enum query_wish apply_records(struct turn *turn) {
     return send_reply(turn, reply_end(&parts, bytes.rcode, false));
 }
 
+/* There is no response to tap: the question stands in for it, as far as it was kept. */
+static void tap_dropped(struct turn *turn) {
+    const struct query *query = turn->query;
+    uint8_t octets[WIRE_HEADER + WIRE_QUESTION_MAX];
+    size_t length = (size_t)WIRE_HEADER + query->message.question_length;
+    memcpy(octets, query->packet, length);
+    wire_set16(octets + 10, 0);
+    gate_tap(turn->env, query, octets, length);
+}
+
 /* Does what query->decision says. QUERY_LOOK: resolution goes on. */
 static enum query_wish apply(struct turn *turn) {
     struct query *query = turn->query;
     switch ((enum action)query->decision.action) {
     case ACTION_DROP:
         gate_hit(turn->env, query, RCODE_NOERROR);
+        if (taps(query->view->config))
+            tap_dropped(turn);
         return is_tcp(query) ? QUERY_CLOSE : QUERY_DROP;
     case ACTION_TRUNCATE:
         gate_hit(turn->env, query, RCODE_NOERROR);
@@ -471,7 +490,7 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     query->client = *client;
     query->view = env->view;
     query->packet = packet;
-    query->pinned = query->policy_over = query->blank = false;
+    query->pinned = query->policy_over = query->blank = query->hit = false;
     query->step = STEP_ANSWER;
     query->links = query->kept_links = query->kept_cnames = 0;
     query->stale_links = 0;
@@ -483,6 +502,8 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     struct turn turn;
     turn_init(&turn, env, query, out);
     enum message_fault fault = message_parse(&query->message, packet, length);
+    if (taps(query->view->config) && query->view->config->dnstap.queries && fault == MESSAGE_OK)
+        gate_tap(env, query, packet, length);
     enum query_wish wish = LIKELY(fault == MESSAGE_OK) ? answer_or_judge(&turn) : send_fault(&turn, fault);
     if (wish == QUERY_ASK) {
         keep(query);

@@ -75,6 +75,7 @@ struct query {
     struct view *view; /* pinned while the query waits */
     bool pinned;
     bool policy_over; /* passthru, a protected name, or a signed answer that policy leaves alone: no rule is asked any more */
+    bool hit;         /* the decision was carried out and recorded */
     bool blank;       /* phase one matched nothing for anybody */
     uint8_t step;     /* enum query_step */
     uint8_t links;

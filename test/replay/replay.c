@@ -97,6 +97,10 @@ static void tell_hits(struct play *play) {
             came(play, "\n");
         } else if (record->kind == RECORD_ASKED) {
             came(play, "  history %s\n", name);
+        } else if (record->kind == RECORD_TAP) {
+            const uint8_t *message = record->names + record->qname_length + record->via_length;
+            came(play, "  tapped %s %u octets%s%s\n", message[2] & 0x80 ? "response" : "query", record->message_length,
+                 record->snapshot ? " policy " : "", record->snapshot ? action_name((enum action)record->action) : "");
         } else if (record->kind == RECORD_QUERY) {
             came(play, "  logged %s rcode %u\n", name, record->rcode);
         }
@@ -340,7 +344,10 @@ static void order_config(struct play *play, char *rest) {
         config->policy.has_ipv4 = config->policy.has_ipv6 = on;
     else if (!strcmp(rest, "queries"))
         config->log.queries = on ? (char *)(uintptr_t) "queries" : NULL;
-    else if (!strcmp(rest, "history"))
+    else if (!strcmp(rest, "dnstap")) {
+        config->dnstap.socket = (char *)(uintptr_t) "dnstap";
+        config->dnstap.queries = config->dnstap.responses = on;
+    } else if (!strcmp(rest, "history"))
         play->env.asked = on ? calloc(QUERY_ASKED, sizeof *play->env.asked) : NULL;
     else if (!strcmp(rest, "forward"))
         name_from_text(&config->forward[config->forward_count++].zone, value, strlen(value), NULL);
