@@ -8,9 +8,10 @@
 
 enum {
     SAMPLE = 1 << 16, /* names that the code is chosen by */
-    PART_BITS = 12,   /* the sort's first pass */
+    PART_BITS = 12,   /* of a pass of the sort */
     PARTS = 1 << PART_BITS,
-    AHEAD = 12, /* records fetched into cache before their turn */
+    PART_SMALL = 24, /* not worth a second pass */
+    AHEAD = 12,      /* records fetched into cache before their turn */
 };
 
 struct item {
@@ -42,9 +43,7 @@ struct build {
     struct item *items;
     size_t count;
     uint64_t buckets;
-    uint32_t *table;
-    uint64_t blocks;
-    uint64_t *filter; /* 4 words a block */
+    struct filter_block *filter;
     uint64_t bucket_octets;
     unsigned profile_width;
     struct code code;
@@ -91,53 +90,109 @@ static void record_key(const struct build *build, const uint8_t *record, struct 
     name_key_init(key, record + RECORD_WIRE, record[RECORD_WIRE_LENGTH], build->names->seed);
 }
 
+static struct item *items_new(size_t count) {
+    return huge_alloc((count + 1) * sizeof(struct item));
+}
+
 /* --- sorting by hash -----------------------------------------------------------------------------------------------------------
  */
 
-static int by_hash(const void *a, const void *b) {
-    const struct item *x = a;
-    const struct item *y = b;
-    if (x->hash != y->hash)
-        return x->hash < y->hash ? -1 : 1;
-    return (x->position > y->position) - (x->position < y->position);
+/* Adds every so-manieth name to the statistics, for the dictionary or, once that is chosen, for the octets. */
+static int sample(struct build *build, struct code_statistics *statistics, bool octets) {
+    size_t stride = build->count / SAMPLE + 1;
+    struct name_key key;
+    int rc = 0;
+    for (size_t i = 0; i < build->count && rc == 0; i += stride) {
+        record_key(build, arena_at(&build->names->rules->domains, build->items[i].position), &key);
+        if (octets)
+            code_count_octets(&build->code, statistics, &key);
+        else
+            rc = code_statistics_add(statistics, &key);
+    }
+    return rc;
 }
 
-/* First walk: how many fall into each part; a sample for the dictionary. Second: into place; a sample for the octets. */
-static int sort_records(struct build *build) {
+static int choose_code(struct build *build) {
     struct code_statistics *statistics = code_statistics_new();
-    size_t *end = calloc(PARTS + 1, sizeof *end);
-    build->items = malloc((build->count + 1) * sizeof *build->items);
-    int rc = statistics != NULL && end != NULL && build->items != NULL ? 0 : -ENOMEM;
-    size_t stride = build->count / SAMPLE + 1;
+    if (statistics == NULL)
+        return -ENOMEM;
+    int rc = sample(build, statistics, false);
+    if (rc == 0) {
+        code_choose_suffixes(&build->code, statistics, build->names->seed);
+        sample(build, statistics, true);
+        code_choose_octets(&build->code, statistics);
+    }
+    code_statistics_free(statistics);
+    return rc;
+}
+
+/* All records as they were added. */
+static void list_records(struct build *build) {
     uint64_t position = 0;
     const uint8_t *record;
     struct name_key key;
-    struct walk first = {.build = build};
-    for (size_t i = 0; rc == 0 && (record = walk_next(&first, &position)) != NULL; i++) {
+    struct walk walk = {.build = build};
+    for (size_t i = 0; (record = walk_next(&walk, &position)) != NULL; i++) {
         record_key(build, record, &key);
-        end[(key.hash[key.labels] >> (64 - PART_BITS)) + 1]++;
-        if (i % stride == 0)
-            rc = code_statistics_add(statistics, &key);
+        build->items[i] = (struct item){.hash = key.hash[key.labels], .position = position};
     }
-    if (rc == 0) {
-        for (size_t part = 0; part < PARTS; part++)
-            end[part + 1] += end[part];
-        code_choose_suffixes(&build->code, statistics, build->names->seed);
+}
+
+static inline size_t bits_at(uint64_t hash, unsigned shift, unsigned bits) {
+    return hash >> shift & ((UINT64_C(1) << bits) - 1);
+}
+
+/* Distributes items by some bits of their hash, keeping their order otherwise. end[n] becomes the end of the n-th share. */
+static void distribute(const struct item *from, struct item *to, size_t count, unsigned shift, unsigned bits, size_t *end) {
+    memset(end, 0, sizeof *end << bits);
+    for (size_t i = 0; i < count; i++)
+        end[bits_at(from[i].hash, shift, bits)]++;
+    size_t begin = 0;
+    for (size_t i = 0; i < (size_t)1 << bits; i++) {
+        size_t share = end[i];
+        end[i] = begin;
+        begin += share;
     }
-    struct walk second = {.build = build};
-    for (size_t i = 0; rc == 0 && (record = walk_next(&second, &position)) != NULL; i++) {
-        record_key(build, record, &key);
-        uint64_t hash = key.hash[key.labels];
-        build->items[end[hash >> (64 - PART_BITS)]++] = (struct item){.hash = hash, .position = position};
-        if (i % stride == 0)
-            code_count_octets(&build->code, statistics, &key);
+    for (size_t i = 0; i < count; i++)
+        to[end[bits_at(from[i].hash, shift, bits)]++] = from[i];
+}
+
+/* What the distributions leave: hardly anything out of order. Stable, so equal hashes keep the order in which rules were added. */
+static void insertion_sort(struct item *items, size_t count) {
+    for (size_t i = 1; i < count; i++) {
+        struct item item = items[i];
+        size_t at = i;
+        for (; at > 0 && items[at - 1].hash > item.hash; at--)
+            items[at] = items[at - 1];
+        items[at] = item;
     }
-    for (size_t part = 0, begin = 0; rc == 0 && part < PARTS; begin = end[part++])
-        qsort(build->items + begin, end[part] - begin, sizeof *build->items, by_hash);
-    if (rc == 0)
-        code_choose_octets(&build->code, statistics);
-    code_statistics_free(statistics);
+}
+
+/* First into parts that fit the cache, then each part by its next bits. */
+static int sort_items(struct build *build) {
+    size_t *part_end = malloc(sizeof *part_end << PART_BITS);
+    size_t *end = malloc(sizeof *end << PART_BITS);
+    struct item *sorted = items_new(build->count);
+    int rc = -ENOMEM;
+    if (part_end != NULL && end != NULL && sorted != NULL) {
+        distribute(build->items, sorted, build->count, 64 - PART_BITS, PART_BITS, part_end);
+        for (size_t part = 0, begin = 0; part < PARTS; begin = part_end[part++]) {
+            struct item *items = sorted + begin;
+            size_t count = part_end[part] - begin;
+            if (count > PART_SMALL) {
+                distribute(items, build->items, count, 64 - 2 * PART_BITS, PART_BITS, end);
+                memcpy(items, build->items, count * sizeof *items);
+            }
+            insertion_sort(items, count);
+        }
+        struct item *unsorted = build->items;
+        build->items = sorted;
+        sorted = unsorted;
+        rc = 0;
+    }
+    free(part_end);
     free(end);
+    free(sorted);
     return rc;
 }
 
@@ -175,7 +230,7 @@ static int turn_to_bucket(struct build *build, uint64_t number) {
     struct bucket *bucket = &build->bucket;
     int rc = put_bucket(build);
     for (; bucket->number < number; bucket->number++)
-        build->table[bucket->number + 1] = (uint32_t)build->bucket_octets;
+        build->filter[bucket->number + 1].bucket = (uint32_t)build->bucket_octets;
     bucket->first_entry = build->names->header->entries;
     bucket->longest = 0;
     bucket->fingerprints.count = bucket->lengths.count = bucket->profiles.count = bucket->data.count = 0;
@@ -193,12 +248,6 @@ static void note_depth(struct snapshot_header *header, enum match match, unsigne
         set_bit(header->under_depth, labels);
 }
 
-static void filter_add(struct build *build, uint64_t hash) {
-    uint64_t *block = build->filter + 4 * snapshot_place(hash, build->blocks);
-    for (unsigned i = 0; i < 4; i++)
-        block[i] |= UINT64_C(1) << (hash >> 6 * i & 63);
-}
-
 /* Appends a rule to its bucket. `key`: of its name if it is the first with it, else NULL. */
 static int add_entry(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member) {
     struct bucket *bucket = &build->bucket;
@@ -206,7 +255,7 @@ static int add_entry(struct build *build, uint64_t hash, const struct name_key *
     size_t length = 0;
     if (key != NULL) {
         length = code_encode(&build->code, key, key->labels, data);
-        filter_add(build, hash);
+        filter_add(&build->filter[bucket->number], hash);
     }
     if (member->profile->flags & PROFILE_EXPIRES) {
         memcpy(data + length, member->record + RECORD_WIRE + member->record[RECORD_WIRE_LENGTH], 4);
@@ -334,10 +383,7 @@ static int build_buckets(struct build *build) {
 
 static int write_names(struct build *build) {
     struct output *output = build->names->output;
-    size_t filter_size = build->blocks * SNAPSHOT_FILTER_BLOCK;
-    size_t table_size = (build->buckets + 1) * sizeof *build->table;
-    output_reserve(output, SECTION_FILTER, filter_size);
-    output_reserve(output, SECTION_BUCKET_TABLE, table_size);
+    output_reserve(output, SECTION_FILTER, (build->buckets + 1) * sizeof *build->filter);
     output_begin(output, SECTION_BUCKETS);
     int rc = build_buckets(build);
     if (rc != 0)
@@ -349,7 +395,6 @@ static int write_names(struct build *build) {
     output_section(output, SECTION_CODE, code, code_write(&build->code, code));
     free(code);
     output_late(output, SECTION_FILTER, build->filter);
-    output_late(output, SECTION_BUCKET_TABLE, build->table);
     return output->error;
 }
 
@@ -360,9 +405,7 @@ int compile_names(struct names *names) {
     build->names = names;
     build->count = names->rules->domain_count;
     build->buckets = build->count / SNAPSHOT_ENTRIES_PER_BUCKET + 1;
-    build->blocks = build->count * SNAPSHOT_FILTER_BITS / (8 * SNAPSHOT_FILTER_BLOCK) + 1;
-    build->table = calloc(build->buckets + 1, sizeof *build->table);
-    build->filter = calloc(build->blocks, SNAPSHOT_FILTER_BLOCK);
+    build->filter = calloc(build->buckets + 1, sizeof *build->filter);
     build->profile_width = 1;
     while (build->profile_width < 4 && names->rules->profiles.count > UINT64_C(1) << 8 * build->profile_width)
         build->profile_width++;
@@ -372,15 +415,22 @@ int compile_names(struct names *names) {
     build->bucket.profiles.element_size = sizeof(uint32_t);
     build->bucket.data.element_size = 1;
     build->members.element_size = sizeof(struct member);
-    int rc = build->table != NULL && build->filter != NULL ? 0 : -ENOMEM;
+    int rc = build->filter != NULL ? 0 : -ENOMEM;
     if (rc == 0 && build->count > UINT32_MAX / 2)
         rc = -E2BIG;
     if (rc == 0)
-        rc = sort_records(build);
+        build->items = items_new(build->count);
+    if (rc == 0 && build->items == NULL)
+        rc = -ENOMEM;
+    if (rc == 0) {
+        list_records(build);
+        rc = choose_code(build);
+    }
+    if (rc == 0)
+        rc = sort_items(build);
     if (rc == 0)
         rc = write_names(build);
     free(build->items);
-    free(build->table);
     free(build->filter);
     free(build->bucket.fingerprints.data);
     free(build->bucket.lengths.data);

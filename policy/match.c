@@ -73,14 +73,8 @@ static bool find_entry(struct search *search, uint64_t hash, unsigned labels, st
 /* --- suffixes ------------------------------------------------------------------------------------------------------------------
  */
 
-static inline const uint64_t *filter_block(const struct snapshot *snapshot, uint64_t hash) {
-    return snapshot->filter + 4 * snapshot_place(hash, snapshot->blocks);
-}
-
-static inline bool filter_says_yes(const struct snapshot *snapshot, uint64_t hash) {
-    const uint64_t *block = filter_block(snapshot, hash);
-    return (block[0] >> (hash & 63) & block[1] >> (hash >> 6 & 63) & block[2] >> (hash >> 12 & 63) & block[3] >> (hash >> 18 & 63) &
-            1) != 0;
+static inline const struct filter_block *block_of(const struct snapshot *snapshot, uint64_t hash) {
+    return &snapshot->filter[snapshot_place(hash, snapshot->buckets)];
 }
 
 /* The numbers of labels, from the most, at which a rule could cover the name. Asks for their filter blocks. */
@@ -88,7 +82,7 @@ static unsigned list_depths(const struct snapshot *snapshot, const struct name_k
     unsigned labels = key->labels;
     unsigned count = 0;
     if (snapshot->self_depth[labels / 64] >> labels % 64 & 1) {
-        __builtin_prefetch(filter_block(snapshot, key->hash[labels]));
+        __builtin_prefetch(block_of(snapshot, key->hash[labels]));
         depth[count++] = (uint8_t)labels;
     }
     uint64_t below = (UINT64_C(1) << labels % 64) - 1;
@@ -97,7 +91,7 @@ static unsigned list_depths(const struct snapshot *snapshot, const struct name_k
             unsigned bit = 63 - (unsigned)__builtin_clzll(left);
             left ^= UINT64_C(1) << bit;
             depth[count] = (uint8_t)(word * 64 + bit);
-            __builtin_prefetch(filter_block(snapshot, key->hash[depth[count]]));
+            __builtin_prefetch(block_of(snapshot, key->hash[depth[count]]));
             count++;
         }
     }
@@ -112,26 +106,19 @@ void match_find(struct search *search) {
     unsigned depths = list_depths(snapshot, key, depth);
     unsigned likely = 0;
     for (unsigned i = 0; i < depths; i++) {
-        uint64_t hash = key->hash[depth[i]];
-        if (!filter_says_yes(snapshot, hash))
+        const struct filter_block *block = block_of(snapshot, key->hash[depth[i]]);
+        if (!filter_has(block, key->hash[depth[i]]))
             continue;
-        __builtin_prefetch(&snapshot->bucket_table[snapshot_place(hash, snapshot->buckets)]);
-        depth[likely++] = depth[i];
-    }
-    if (__builtin_expect(likely == 0, 1))
-        return;
-    for (unsigned i = 0; i < likely; i++) {
-        uint32_t begin = snapshot->bucket_table[snapshot_place(key->hash[depth[i]], snapshot->buckets)];
         for (unsigned line = 0; line < 4; line++)
-            __builtin_prefetch(snapshot->bucket_octets + begin + 64 * line);
+            __builtin_prefetch(snapshot->bucket_octets + block->bucket + 64 * line);
+        depth[likely++] = depth[i];
     }
     for (unsigned i = 0; i < likely; i++) {
         uint64_t hash = key->hash[depth[i]];
         struct cursor *cursor = &search->cursor[search->cursors];
         cursor->labels = depth[i];
         cursor->self = depth[i] == key->labels;
-        if (bucket_open(snapshot, snapshot_place(hash, snapshot->buckets), &cursor->view) &&
-            find_entry(search, hash, depth[i], cursor))
+        if (bucket_open(snapshot, block_of(snapshot, hash)->bucket, &cursor->view) && find_entry(search, hash, depth[i], cursor))
             search->cursors++;
     }
 }

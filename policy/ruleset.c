@@ -4,10 +4,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "policy/ruleset_private.h"
 
-enum { ZONES_MAX = 65000, REFERENCE_DIGITS_MAX = 19 };
+enum { HUGE_PAGE = 1 << 21, ZONES_MAX = 65000, REFERENCE_DIGITS_MAX = 19 };
 
 int growing_add(struct growing *array, const void *elements, size_t count) {
     if (count > array->room - array->count) {
@@ -28,6 +29,15 @@ static void growing_done(struct growing *array) {
     free(array->data);
 }
 
+void *huge_alloc(size_t size) {
+    if (size < HUGE_PAGE)
+        return malloc(size);
+    void *room = aligned_alloc(HUGE_PAGE, (size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    if (room != NULL)
+        madvise(room, size, MADV_HUGEPAGE); /* a hint: if it isn't taken, it is just slower */
+    return room;
+}
+
 /* Room for size octets in one piece, at *position; NULL: no memory. */
 static uint8_t *arena_take(struct arena *arena, size_t size, uint64_t *position) {
     if (arena->chunks == 0 || arena->used + size > ARENA_CHUNK) {
@@ -39,7 +49,7 @@ static uint8_t *arena_take(struct arena *arena, size_t size, uint64_t *position)
             arena->chunk = grown;
             arena->room = room;
         }
-        uint8_t *chunk = malloc(ARENA_CHUNK);
+        uint8_t *chunk = huge_alloc(ARENA_CHUNK);
         if (chunk == NULL)
             return NULL;
         /* a zero wire length ends a chunk that has no room for the next record */

@@ -75,6 +75,9 @@ struct ruleset {
 
 int growing_add(struct growing *array, const void *elements, size_t count); /* 0 or -ENOMEM */
 
+/* Like malloc, in huge pages if it is large and the system has them: what is read in random order is read faster. For free(). */
+void *huge_alloc(size_t size);
+
 /* policy/answers.c: lays a spec's answers out. `key` holds offsets into rules->strings. 0, -EINVAL with *why, -ENOMEM. */
 int answers_make(struct ruleset *rules, const struct spec_key *key, struct spec *spec, const char **why);
 

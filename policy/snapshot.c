@@ -17,8 +17,7 @@ static const struct {
     size_t size;  /* of an element */
     size_t least; /* elements */
 } SECTIONS[SECTION_COUNT] = {
-    [SECTION_FILTER] = {SNAPSHOT_FILTER_BLOCK, 1},
-    [SECTION_BUCKET_TABLE] = {sizeof(uint32_t), 2},
+    [SECTION_FILTER] = {sizeof(struct filter_block), 2},
     [SECTION_BUCKETS] = {1, 0},
     [SECTION_CODE] = {1, CODE_SIZE_MIN},
     [SECTION_PROFILES] = {sizeof(struct profile), 0},
@@ -138,10 +137,10 @@ static const char *check_buckets(const struct snapshot *snapshot) {
     uint32_t last = 0;
     bool ascends = true;
     for (uint64_t i = 0; i <= snapshot->buckets; i++) {
-        ascends = ascends && snapshot->bucket_table[i] >= last;
-        last = snapshot->bucket_table[i];
+        ascends = ascends && snapshot->filter[i].bucket >= last;
+        last = snapshot->filter[i].bucket;
     }
-    return ascends && last <= section_size(snapshot, SECTION_BUCKETS) ? NULL : "bad bucket table";
+    return ascends && last == snapshot->bucket_size ? NULL : "buckets out of place";
 }
 
 static const char *check_spec(const struct snapshot *snapshot, const struct spec *spec) {
@@ -226,10 +225,9 @@ static const char *find_table(struct snapshot *snapshot, struct prefix_table *ta
 static const char *find_sections(struct snapshot *snapshot) {
     const struct snapshot_header *header = snapshot->header;
     snapshot->filter = section_at(snapshot, SECTION_FILTER);
-    snapshot->blocks = section_elements(snapshot, SECTION_FILTER);
-    snapshot->bucket_table = section_at(snapshot, SECTION_BUCKET_TABLE);
-    snapshot->buckets = section_elements(snapshot, SECTION_BUCKET_TABLE) - 1;
+    snapshot->buckets = section_elements(snapshot, SECTION_FILTER) - 1;
     snapshot->bucket_octets = section_at(snapshot, SECTION_BUCKETS);
+    snapshot->bucket_size = section_size(snapshot, SECTION_BUCKETS);
     snapshot->profiles = section_at(snapshot, SECTION_PROFILES);
     snapshot->profile_count = (uint32_t)section_elements(snapshot, SECTION_PROFILES);
     snapshot->profile_width = header->profile_width;
@@ -253,9 +251,8 @@ static const char *find_sections(struct snapshot *snapshot) {
     snapshot->strings_size = section_size(snapshot, SECTION_STRINGS);
     if (snapshot->strings[0] != '\0' || snapshot->strings[snapshot->strings_size - 1] != '\0')
         return "strings don't end";
-    if (snapshot->blocks > UINT32_MAX || snapshot->buckets > UINT32_MAX ||
-        section_elements(snapshot, SECTION_PROFILES) > UINT32_MAX || section_elements(snapshot, SECTION_SPECS) > UINT32_MAX ||
-        section_elements(snapshot, SECTION_ZONES) > UINT16_MAX)
+    if (snapshot->buckets > UINT32_MAX || section_elements(snapshot, SECTION_PROFILES) > UINT32_MAX ||
+        section_elements(snapshot, SECTION_SPECS) > UINT32_MAX || section_elements(snapshot, SECTION_ZONES) > UINT16_MAX)
         return "too many of a kind";
     const char *fault = find_table(snapshot, &snapshot->ips, SECTION_IP_KEYS);
     if (fault == NULL)

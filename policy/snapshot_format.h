@@ -14,8 +14,10 @@
  * 2-octet lengths. An entry's data is the code of its name (policy/code.h), then 4 octets of `expires` if its profile says so.
  * Rules with the same owner follow each other, protections first, then by zone and match; all but the first have no code.
  *
- * A look-up probes the filter (blocks of four 64-bit words, a bit in each) for every suffix of a depth that has rules at all; where
- * it says yes, it searches the bucket's fingerprints and compares codes, which makes it exact.
+ * Before the buckets lies the filter, a block of 32 octets for each: four words with a bit of every owner name in each, and where
+ * the bucket begins. A look-up probes the blocks for every suffix of a depth that has rules at all; where one says yes (0.4 per
+ * cent of them wrongly), it searches the bucket's fingerprints and compares codes, which makes it exact. So a miss costs one cache
+ * line a suffix, a hit one and a bucket's.
  *
  * IP rules, client rules and protected prefixes are each a table of distinct prefixes in Eytzinger order (node k has the children
  * 2k and 2k+1; node 0 is unused), each with a link to the next shorter prefix that covers it. The longest prefix that covers an
@@ -34,8 +36,6 @@ enum {
     SNAPSHOT_ALIGN = 64,
     SNAPSHOT_PAGE = 4096,
     SNAPSHOT_ENTRIES_PER_BUCKET = 16, /* on average */
-    SNAPSHOT_FILTER_BITS = 10,        /* per entry; 1.5 per cent of misses pass */
-    SNAPSHOT_FILTER_BLOCK = 32,       /* octets: 4 words */
     BUCKET_WIDE = 255,                /* in the count octet */
     COLD_STRIDE = 16,
     PREFIX_CHAIN_MAX = 129, /* prefixes that can cover one address */
@@ -44,8 +44,7 @@ enum {
 #define SNAPSHOT_MAGIC "sundew\r\n" /* the line end tells text-mode transfers */
 
 enum section {
-    SECTION_FILTER,
-    SECTION_BUCKET_TABLE, /* uint32_t, one more than buckets: where each begins */
+    SECTION_FILTER, /* one block more than buckets: the last tells where they end */
     SECTION_BUCKETS,
     SECTION_CODE, /* policy/code.h */
     SECTION_PROFILES,
@@ -93,6 +92,24 @@ struct snapshot_header {
     uint64_t id; /* checksum of the header block with id 0, so of the whole file */
 };
 _Static_assert(sizeof(struct snapshot_header) <= SNAPSHOT_HEADER, "the header fits its block");
+
+struct filter_block {
+    uint64_t word[3];
+    uint32_t last_word;
+    uint32_t bucket; /* where the bucket begins in SECTION_BUCKETS */
+};
+_Static_assert(sizeof(struct filter_block) == 32, "two blocks fill a cache line, none lies in two");
+
+static inline void filter_add(struct filter_block *block, uint64_t hash) {
+    for (unsigned i = 0; i < 3; i++)
+        block->word[i] |= UINT64_C(1) << (hash >> 6 * i & 63);
+    block->last_word |= UINT32_C(1) << (hash >> 18 & 31);
+}
+
+static inline bool filter_has(const struct filter_block *block, uint64_t hash) {
+    uint64_t bits = block->word[0] >> (hash & 63) & block->word[1] >> (hash >> 6 & 63) & block->word[2] >> (hash >> 12 & 63);
+    return (bits & block->last_word >> (hash >> 18 & 31) & 1) != 0;
+}
 
 enum { PROFILE_EXPIRES = 1, PROFILE_PROTECTS = 2 };
 
@@ -193,7 +210,7 @@ static inline uint64_t snapshot_round(uint64_t size, uint64_t to) {
     return (size + to - 1) / to * to;
 }
 
-/* Which of `count` blocks or buckets a hash falls into; grows with the hash. */
+/* Which of `count` buckets a hash falls into; grows with the hash. */
 static inline uint64_t snapshot_place(uint64_t hash, uint64_t count) {
     return (hash >> 32) * count >> 32;
 }

@@ -19,11 +19,10 @@ struct prefix_table {
 
 struct snapshot {
     /* what a look-up reads, first */
-    const uint64_t *filter;
-    uint64_t blocks;
-    const uint32_t *bucket_table;
+    const struct filter_block *filter;
     uint64_t buckets;
     const uint8_t *bucket_octets;
+    uint64_t bucket_size; /* of all buckets */
     const struct profile *profiles;
     uint32_t profile_count;
     uint32_t profile_mask; /* profile_width octets */
@@ -60,16 +59,16 @@ struct snapshot {
 struct bucket_view {
     const uint8_t *fingerprints, *lengths, *profiles, *data;
     uint32_t count;
-    uint32_t first; /* number of its first entry */
-    uint32_t data_size;
+    uint32_t first;     /* number of its first entry */
+    uint64_t data_size; /* up to the end of all buckets */
     bool wide;
 };
 
-static inline bool bucket_open(const struct snapshot *snapshot, uint64_t number, struct bucket_view *view) {
-    /* snapshot_open saw to it that the table ascends within the section, which other sections follow */
-    uint32_t begin = snapshot->bucket_table[number];
-    uint64_t size = snapshot->bucket_table[number + 1] - begin;
-    if (size < 5)
+/* The bucket at an offset; false if there is none. An empty bucket shows the one behind it, where nobody finds what he looks for.
+ */
+static inline bool bucket_open(const struct snapshot *snapshot, uint64_t begin, struct bucket_view *view) {
+    uint64_t size = snapshot->bucket_size - begin; /* snapshot_open saw to it that no bucket begins behind the end */
+    if (size < 9)
         return false;
     const uint8_t *at = snapshot->bucket_octets + begin;
     view->count = at[0];
@@ -78,8 +77,6 @@ static inline bool bucket_open(const struct snapshot *snapshot, uint64_t number,
     uint64_t head = 5;
     if (__builtin_expect(view->wide, 0)) {
         head = 9;
-        if (size < head)
-            return false;
         view->count = load4(at + 5);
     }
     uint64_t count = view->count;
@@ -92,7 +89,7 @@ static inline bool bucket_open(const struct snapshot *snapshot, uint64_t number,
     view->lengths = at + lengths;
     view->profiles = at + profiles;
     view->data = at + data;
-    view->data_size = (uint32_t)(size - data);
+    view->data_size = size - data;
     return true;
 }
 

@@ -78,6 +78,12 @@ static void fill_profile(const struct snapshot *snapshot, const struct profile *
 /* --- domain rules --------------------------------------------------------------------------------------------------------------
  */
 
+/* The bucket with a number; false if it is empty. */
+static bool open_numbered(const struct snapshot *snapshot, uint64_t number, struct bucket_view *view) {
+    const struct filter_block *block = &snapshot->filter[number];
+    return block[0].bucket < block[1].bucket && bucket_open(snapshot, block[0].bucket, view);
+}
+
 /* The bucket that holds an entry, or -ENOENT. Empty buckets, which know no number, are passed over. */
 static int find_bucket(const struct snapshot *snapshot, uint64_t entry, struct bucket_view *view) {
     uint64_t low = 0;
@@ -85,7 +91,7 @@ static int find_bucket(const struct snapshot *snapshot, uint64_t entry, struct b
     for (uint64_t high = snapshot->buckets; low < high;) {
         uint64_t middle = low + (high - low) / 2;
         uint64_t at = middle;
-        while (at < high && !bucket_open(snapshot, at, view))
+        while (at < high && !open_numbered(snapshot, at, view))
             at++;
         if (at < high && view->first <= entry) {
             found = at;
@@ -93,7 +99,7 @@ static int find_bucket(const struct snapshot *snapshot, uint64_t entry, struct b
         } else
             high = middle;
     }
-    if (found == snapshot->buckets || !bucket_open(snapshot, found, view) || entry - view->first >= view->count)
+    if (found == snapshot->buckets || !open_numbered(snapshot, found, view) || entry - view->first >= view->count)
         return -ENOENT;
     return 0;
 }
@@ -219,7 +225,7 @@ static int list_all(struct listing *listing) {
     listing->cold = cold_at(snapshot, 0);
     for (uint64_t bucket = 0; bucket < snapshot->buckets && rc == 0; bucket++) {
         struct bucket_view view;
-        if (bucket_open(snapshot, bucket, &view))
+        if (open_numbered(snapshot, bucket, &view))
             rc = list_bucket(listing, &view);
     }
     uint64_t last = snapshot->header->entries + snapshot->ips.rules + snapshot->clients.rules;
