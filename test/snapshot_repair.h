@@ -70,8 +70,10 @@ static inline void snapshot_repair_ask(const struct snapshot *snapshot, const ch
 
 /* Every question, of a few names and addresses. */
 static inline void snapshot_repair_ask_all(const struct snapshot *snapshot) {
-    static const char *const NAMES[] = {".", "evil.example", "a.b.evil.example", "garden.test", "c2.evil.test", "data.example", "x"};
-    static const uint8_t ADDRESSES[][16] = {{[10] = 0xff, 0xff, 203, 0, 113, 7}, {0x20, 1, 0xd, 0xb8, 0xb, 0xad}, {[10] = 0xff, 0xff, 10, 66, 0, 7}};
+    static const char *const NAMES[] = {".", "evil.example", "a.b.evil.example", "garden.test", "c2.evil.test", "data.example",
+                                        "x"};
+    static const uint8_t ADDRESSES[][16] = {
+        {[10] = 0xff, 0xff, 203, 0, 113, 7}, {0x20, 1, 0xd, 0xb8, 0xb, 0xad}, {[10] = 0xff, 0xff, 10, 66, 0, 7}};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
         for (size_t j = 0; j < sizeof ADDRESSES / sizeof *ADDRESSES; j++) {
             struct ip address = ip_from_v6(ADDRESSES[j]);

@@ -1,5 +1,5 @@
-/* test/fuzz/snapshot.c: any octets as a snapshot, as they are and with their checksums put right: refused, or every question to it is
- * answered without a read outside the mapping. */
+/* test/fuzz/snapshot.c: any octets as a snapshot, as they are and with their checksums put right: refused, or every question to it
+ * is answered without a read outside the mapping. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>

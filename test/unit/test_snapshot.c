@@ -18,19 +18,46 @@ static struct ruleset *small_policy(void) {
     int watch = build_zone(rules, "watch", MODE_MONITOR, NULL);
     int guests = build_zone(rules, "guests", MODE_ENFORCE, "10.66.0.0/16");
     int local = build_zone(rules, "local", MODE_ENFORCE, NULL);
-    add(rules, allow, (struct rule){.name = build_name("good.evil.example"), .match = MATCH_SUBTREE, .trigger = TRIGGER_DOMAIN,
-                                    .action = ACTION_PASSTHRU});
-    add(rules, watch, (struct rule){.name = build_name("evil.example"), .match = MATCH_BELOW, .trigger = TRIGGER_DOMAIN,
-                                    .action = ACTION_NXDOMAIN, .ttl = 60, .family = "Emotet", .confidence = 75, .line = 7});
-    add(rules, guests, (struct rule){.name = build_name("evil.example"), .match = MATCH_EXACT, .trigger = TRIGGER_DOMAIN,
-                                     .action = ACTION_REFUSED, .expires = 5000});
-    add(rules, local, (struct rule){.name = build_name("evil.example"), .match = MATCH_SUBTREE, .trigger = TRIGGER_DOMAIN,
-                                    .action = ACTION_LOOPBACK, .ttl = RULE_TTL_MAX, .reference = "https://example.org/report/7",
-                                    .source = "policy.json", .first_seen = 1, .last_seen = 2});
-    add(rules, local, (struct rule){.name = build_name("garden.test"), .trigger = TRIGGER_DOMAIN, .match = MATCH_SUBTREE,
-                                    .action = ACTION_CNAME, .target = "*.walled.example"});
-    add(rules, local, (struct rule){.name = build_name("data.example"), .trigger = TRIGGER_DOMAIN, .match = MATCH_SUBTREE,
-                                    .action = ACTION_LOCAL, .records = "300 IN TXT \"hello\""});
+    add(rules, allow,
+        (struct rule){
+            .name = build_name("good.evil.example"), .match = MATCH_SUBTREE, .trigger = TRIGGER_DOMAIN, .action = ACTION_PASSTHRU});
+    add(rules, watch,
+        (struct rule){.name = build_name("evil.example"),
+                      .match = MATCH_BELOW,
+                      .trigger = TRIGGER_DOMAIN,
+                      .action = ACTION_NXDOMAIN,
+                      .ttl = 60,
+                      .family = "Emotet",
+                      .confidence = 75,
+                      .line = 7});
+    add(rules, guests,
+        (struct rule){.name = build_name("evil.example"),
+                      .match = MATCH_EXACT,
+                      .trigger = TRIGGER_DOMAIN,
+                      .action = ACTION_REFUSED,
+                      .expires = 5000});
+    add(rules, local,
+        (struct rule){.name = build_name("evil.example"),
+                      .match = MATCH_SUBTREE,
+                      .trigger = TRIGGER_DOMAIN,
+                      .action = ACTION_LOOPBACK,
+                      .ttl = RULE_TTL_MAX,
+                      .reference = "https://example.org/report/7",
+                      .source = "policy.json",
+                      .first_seen = 1,
+                      .last_seen = 2});
+    add(rules, local,
+        (struct rule){.name = build_name("garden.test"),
+                      .trigger = TRIGGER_DOMAIN,
+                      .match = MATCH_SUBTREE,
+                      .action = ACTION_CNAME,
+                      .target = "*.walled.example"});
+    add(rules, local,
+        (struct rule){.name = build_name("data.example"),
+                      .trigger = TRIGGER_DOMAIN,
+                      .match = MATCH_SUBTREE,
+                      .action = ACTION_LOCAL,
+                      .records = "300 IN TXT \"hello\""});
     add(rules, local, (struct rule){.prefix = build_prefix("203.0.113.0/24"), .trigger = TRIGGER_IP, .action = ACTION_SINKHOLE});
     add(rules, local, (struct rule){.prefix = build_prefix("203.0.113.7"), .trigger = TRIGGER_IP, .action = ACTION_NODATA});
     add(rules, local, (struct rule){.prefix = build_prefix("2001:db8:bad::/48"), .trigger = TRIGGER_IP, .action = ACTION_NXDOMAIN});
@@ -223,8 +250,9 @@ static void test_full_disk(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_says),    cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_empty),  cmocka_unit_test(test_flipped),
-        cmocka_unit_test(test_cut),     cmocka_unit_test(test_foreign),    cmocka_unit_test(test_forged), cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_says),    cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_flipped), cmocka_unit_test(test_cut),        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_forged),  cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
