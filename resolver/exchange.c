@@ -5,9 +5,11 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "resolver/wire.h"
+
 enum via { VIA_NONE, VIA_UDP, VIA_TCP };
 
-enum { RCODE_SERVFAIL = 2, EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23 };
+enum { EDE_NO_REACHABLE_AUTHORITY = 22, EDE_NETWORK_ERROR = 23 }; /* RFC 8914 */
 
 static void send_next(struct exchange *exchange);
 

@@ -10,12 +10,12 @@
 #include <time.h>
 
 #include "resolver/exchange.h"
+#include "resolver/wire.h"
 
 enum {
     ASKS_MAX = 50000, /* of one worker, all questions together */
     SLAB = 32,        /* exchanges, or waiters, allocated at a time */
     PLACES_MIN = 16,  /* of a UDP pool, however few descriptors there are */
-    RCODE_SERVFAIL = 2,
     EDE_NO_REACHABLE_AUTHORITY = 22,
 };
 

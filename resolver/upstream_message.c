@@ -3,106 +3,60 @@
 
 #include <string.h>
 
+#include "resolver/wire.h"
+
 enum {
-    HEADER = 12,
-    FLAG_QR = 0x80,     /* octet 2 */
-    OPCODE_MASK = 0x78, /* octet 2 */
-    FLAG_AA = 0x04,     /* octet 2 */
-    FLAG_TC = 0x02,     /* octet 2 */
-    FLAG_RD = 0x01,     /* octet 2 */
-    FLAG_RA = 0x80,     /* octet 3 */
-    FLAG_AD = 0x20,     /* octet 3 */
-    FLAG_CD = 0x10,     /* octet 3 */
-    RCODE_NOERROR = 0,
-    RCODE_FORMERR = 1,
-    RCODE_NXDOMAIN = 3,
-    RCODE_NOTIMP = 4,
-    RCODE_YXDOMAIN = 6,
-    RCODE_BADVERS = 16,
-    TYPE_NS = 2,
-    TYPE_OPT = 41,
     OPTION_EDE = 15,
+    OPT_DO = 0x8000, /* in the low half of an OPT's TTL */
 };
 
-static uint16_t read16(const uint8_t *at) {
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint8_t *write16(uint8_t *at, unsigned value) {
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
+static uint8_t *put16(uint8_t *at, unsigned value) {
+    wire_set16(at, value);
     return at + 2;
 }
 
 size_t upstream_message_query(uint8_t *out, const struct question *question, uint16_t id, bool edns) {
-    uint8_t *at = write16(out, id);
-    *at++ = FLAG_RD;
-    *at++ = (uint8_t)(FLAG_AD | (question->checking_disabled ? FLAG_CD : 0));
-    at = write16(at, 1);
-    at = write16(at, 0);
-    at = write16(at, 0);
-    at = write16(at, edns);
+    uint8_t *at = put16(out, id);
+    at = put16(at, FLAG_RD | FLAG_AD | (question->checking_disabled ? FLAG_CD : 0));
+    at = put16(at, 1);
+    at = put16(at, 0);
+    at = put16(at, 0);
+    at = put16(at, edns);
     memcpy(at, question->name.wire, question->name.length);
-    at = write16(at + question->name.length, question->type);
-    at = write16(at, CLASS_IN);
+    at = put16(at + question->name.length, question->type);
+    at = put16(at, CLASS_IN);
     if (edns) {
         *at++ = 0; /* root */
-        at = write16(at, TYPE_OPT);
-        at = write16(at, UPSTREAM_UDP_MAX);
-        at = write16(at, 0); /* extended rcode, version */
-        at = write16(at, question->dnssec_ok ? 0x8000 : 0);
-        at = write16(at, 0); /* no options */
+        at = put16(at, TYPE_OPT);
+        at = put16(at, UPSTREAM_UDP_MAX);
+        at = put16(at, 0); /* extended rcode, version */
+        at = put16(at, question->dnssec_ok ? OPT_DO : 0);
+        at = put16(at, 0); /* no options */
     }
     return (size_t)(at - out);
 }
 
+/* The question section: the very one that was asked, but for letter case. */
 static bool question_is(const struct question *question, const uint8_t *message, size_t length) {
     const struct name *name = &question->name;
-    if (length < HEADER + (size_t)name->length + 4)
+    if (length < WIRE_HEADER + (size_t)name->length + 4)
         return false;
+    const uint8_t *there = message + WIRE_HEADER, *tail = there + name->length;
+    if (wire_get16(tail) != question->type || wire_get16(tail + 2) != CLASS_IN)
+        return false;
+    uint8_t different = 0; /* gathered without branches, eight octets an instruction */
     for (size_t i = 0; i < name->length; i++) {
-        uint8_t octet = message[HEADER + i]; /* a label's length is never a letter */
-        if (name->wire[i] != (octet >= 'A' && octet <= 'Z' ? octet + ('a' - 'A') : octet))
-            return false;
+        uint8_t octet = there[i]; /* a label's length is never a letter */
+        different |= (uint8_t)(name->wire[i] ^ ((uint8_t)(octet - 'A') < 26 ? octet | 0x20 : octet));
     }
-    const uint8_t *tail = message + HEADER + name->length;
-    return read16(tail) == question->type && read16(tail + 2) == CLASS_IN;
+    return different == 0;
 }
 
-/* --- a walk over records; `at` stays within `length`, and 0 says that the message ends too early --- */
-
-static size_t skip_name(const uint8_t *message, size_t length, size_t at) {
-    while (at < length && message[at] != 0) {
-        if (message[at] >= 0xc0)
-            return at + 2 <= length ? at + 2 : 0;
-        at += message[at] + 1u;
-    }
-    return at < length ? at + 1 : 0;
-}
-
-struct record_view {
-    uint16_t type;
-    uint16_t data_length;
-    uint8_t extended_rcode; /* of an OPT */
-    const uint8_t *data;
-};
-
-static size_t next_record(const uint8_t *message, size_t length, size_t at, struct record_view *record) {
-    at = skip_name(message, length, at);
-    if (at == 0 || length - at < 10)
-        return 0;
-    record->type = read16(message + at);
-    record->extended_rcode = message[at + 4];
-    record->data_length = read16(message + at + 8);
-    record->data = message + at + 10;
-    return length - at - 10 >= record->data_length ? at + 10 + record->data_length : 0;
-}
-
-static uint16_t find_ede(const struct record_view *opt) {
-    for (size_t at = 0; at + 4 <= opt->data_length;) {
-        size_t size = read16(opt->data + at + 2);
-        if (read16(opt->data + at) == OPTION_EDE && size >= 2 && at + 6 <= opt->data_length)
-            return read16(opt->data + at + 4);
+static uint16_t find_ede(const uint8_t *options, size_t length) {
+    for (size_t at = 0; at + 4 <= length;) {
+        size_t size = wire_get16(options + at + 2);
+        if (wire_get16(options + at) == OPTION_EDE && size >= 2 && at + 6 <= length)
+            return wire_get16(options + at + 4);
         at += 4 + size;
     }
     return 0;
@@ -110,16 +64,22 @@ static uint16_t find_ede(const struct record_view *opt) {
 
 /* Fills rcode and ede from the OPT. Returns whether the authority section begins with NS. */
 static bool look_through(struct reply *reply, const uint8_t *message, size_t length, size_t at) {
-    size_t answers = read16(message + 6), authority = answers + read16(message + 8), count = authority + read16(message + 10);
+    size_t answers = wire_get16(message + 6), authority = answers + wire_get16(message + 8);
+    size_t count = authority + wire_get16(message + 10);
     bool referral = false;
-    for (size_t i = 0; i < count && at != 0; i++) {
-        struct record_view record;
-        at = next_record(message, length, at, &record);
-        if (at != 0 && i == answers && i < authority)
+    struct wire wire;
+    wire_init(&wire, message, length, 0);
+    wire.at = at;
+    for (size_t i = 0; i < count; i++) {
+        struct wire_record record;
+        wire_record(&wire, &record);
+        if (wire.bad)
+            break;
+        if (i == answers && i < authority)
             referral = record.type == TYPE_NS;
-        if (at != 0 && i >= authority && record.type == TYPE_OPT) {
-            reply->rcode = (uint16_t)(reply->rcode | record.extended_rcode << 4);
-            reply->ede = find_ede(&record);
+        if (i >= authority && record.type == TYPE_OPT) {
+            reply->rcode = (uint16_t)(reply->rcode | (record.ttl >> 24) << 4);
+            reply->ede = find_ede(message + record.rdata_at, record.rdlength);
             break;
         }
     }
@@ -144,23 +104,25 @@ static enum reply_kind kind_of(uint16_t rcode, bool edns) {
 struct reply upstream_message_judge(const struct question *question, uint16_t id, bool edns, const uint8_t *message,
                                     size_t length) {
     struct reply reply = {.kind = REPLY_MISMATCH};
-    if (length < HEADER || read16(message) != id || (message[2] & (FLAG_QR | OPCODE_MASK)) != FLAG_QR)
+    if (length < WIRE_HEADER || wire_get16(message) != id)
         return reply;
-    reply.rcode = message[3] & 0x0f;
-    if (read16(message + 4) == 0 && length == HEADER && edns && kind_of(reply.rcode, true) == REPLY_PLAIN) {
+    unsigned flags = wire_get16(message + 2), questions = wire_get16(message + 4);
+    if ((flags & (FLAG_QR | FLAG_OPCODE)) != FLAG_QR)
+        return reply;
+    reply.rcode = flags & FLAG_RCODE;
+    if (questions == 0 && length == WIRE_HEADER && edns && kind_of(reply.rcode, true) == REPLY_PLAIN) {
         reply.kind = REPLY_PLAIN;
         return reply;
     }
-    if (read16(message + 4) != 1 || !question_is(question, message, length))
+    if (questions != 1 || !question_is(question, message, length))
         return reply;
     bool referral = false;
-    if (read16(message + 6) == 0 || reply.rcode != RCODE_NOERROR)
-        referral = look_through(&reply, message, length, HEADER + question->name.length + 4u);
+    if (wire_get16(message + 6) == 0 || reply.rcode != RCODE_NOERROR)
+        referral = look_through(&reply, message, length, WIRE_HEADER + question->name.length + 4u);
     reply.kind = kind_of(reply.rcode, edns);
-    if (reply.kind == REPLY_ANSWER && (message[2] & FLAG_TC))
+    if (reply.kind == REPLY_ANSWER && (flags & FLAG_TC))
         reply.kind = REPLY_TRUNCATED;
-    else if (reply.kind == REPLY_ANSWER && referral && reply.rcode == RCODE_NOERROR && !(message[2] & FLAG_AA) &&
-             !(message[3] & FLAG_RA))
+    else if (reply.kind == REPLY_ANSWER && referral && reply.rcode == RCODE_NOERROR && !(flags & (FLAG_AA | FLAG_RA)))
         reply.kind = REPLY_REFUSAL; /* lame: it serves neither the name nor recursion */
     return reply;
 }
