@@ -38,9 +38,9 @@ struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint3
 void cache_put(struct cache *cache, const struct cache_key *key, struct answer *answer, uint32_t now);
 
 /* For whoever is about to ask upstream: did somebody just do so? Leaves recency and prefetch marks alone.
- * CACHED_YOUNG: *answer (a reference of the caller's own) was received in this second or the last. CACHED_FAILED: the last try failed, and
- * that failure's ttl isn't over: asking again now would be in vain (RFC 9520 section 3.2, RFC 8767 section 5); *answer is the
- * failure, or NULL where a servable answer stands in its place. */
+ * CACHED_YOUNG: *answer (a reference of the caller's own) was received in this second or the last.
+ * CACHED_FAILED: the last try failed, and that failure's ttl isn't over: asking again now would be in vain (RFC 9520 section 3.2,
+ * RFC 8767 section 5); *answer is the failure, or NULL where a servable answer stands in its place. */
 enum cached { CACHED_NOT, CACHED_YOUNG, CACHED_FAILED };
 enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_t now, struct answer **answer);
 

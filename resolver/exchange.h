@@ -13,7 +13,7 @@
 
 enum {
     EXCHANGE_MS = 3500,      /* in all; the client must have its SERVFAIL within 4 s */
-    EXCHANGE_DEAD_MS = 1000, /* in all, when every server is known to be dead: the query is a probe */
+    EXCHANGE_DEAD_MS = 1500, /* in all, when every server is known to be dead: the query is a probe */
     EXCHANGE_FIRST_MIN_MS = 200,
     EXCHANGE_FIRST_MAX_MS = 400, /* then another server is tried: two of them are asked within a second */
     EXCHANGE_ALONE_MS = 1000,    /* a single server has as long before it is asked again: more than most recursion takes */

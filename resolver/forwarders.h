@@ -16,7 +16,7 @@
 
 enum {
     SERVER_DOWN = 3,        /* tries in a row without reply */
-    SERVER_DEAD_MS = 2000,  /* of silence: one slow name, asked again and again, doesn't make a server dead */
+    SERVER_DEAD_MS = 5000,  /* of silence: a name that the server itself gets no answer for doesn't make it dead */
     SERVER_POOR = 4,        /* refusals in a row: others go first */
     SERVER_PROBE_MS = 1000, /* a server that is down is asked again after this, doubled up to ... */
     SERVER_PROBE_MAX_MS = 16000,

@@ -29,6 +29,7 @@ enum manner {
     MANNER_PLAIN,    /* FORMERR, a bare header, to any query with EDNS */
     MANNER_REFERRAL, /* lame */
     MANNER_GARBAGE,  /* matches, but its records are cut off */
+    MANNER_LATE,     /* answers when others were asked already */
 };
 
 struct server_under_test {
@@ -159,6 +160,34 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
     *buf = uv_buf_init(buffer, sizeof(buffer));
 }
 
+struct late_reply {
+    uv_timer_t timer;
+    struct server_under_test *server;
+    struct sockaddr_in to;
+    uint8_t message[512];
+    size_t length;
+};
+
+static void free_late(uv_handle_t *handle) {
+    free(handle->data);
+}
+
+static void on_late(uv_timer_t *timer) {
+    struct late_reply *late = timer->data;
+    udp_send(late->server, (const struct sockaddr *)&late->to, late->message, late->length);
+    uv_close((uv_handle_t *)timer, free_late);
+}
+
+static void reply_late(struct server_under_test *server, const struct sockaddr *to, const uint8_t *query) {
+    struct late_reply *late = calloc(1, sizeof(*late));
+    late->server = server;
+    memcpy(&late->to, to, sizeof(late->to));
+    late->length = make_answer(late->message, query);
+    uv_timer_init(server->udp.loop, &late->timer);
+    late->timer.data = late;
+    uv_timer_start(&late->timer, on_late, 600, 0);
+}
+
 static void on_datagram(uv_udp_t *udp, ssize_t count, const uv_buf_t *buf, const struct sockaddr *from, unsigned flags) {
     struct server_under_test *server = udp->data;
     const uint8_t *query = (const uint8_t *)buf->base;
@@ -171,6 +200,10 @@ static void on_datagram(uv_udp_t *udp, ssize_t count, const uv_buf_t *buf, const
         return;
     if (server->manner == MANNER_SPOOF)
         send_spoofs(server, from, query);
+    if (server->manner == MANNER_LATE) {
+        reply_late(server, from, query);
+        return;
+    }
     uint8_t out[512];
     size_t length = make_reply(server, out, query, false);
     udp_send(server, from, out, length);
@@ -544,6 +577,29 @@ static void test_hard_to_guess(void **unused) {
     desk_close(desk);
 }
 
+/* The first server is slow, the second dead: the slow one's answer is still taken, and it stays in good standing. */
+static void test_late_answer(void **unused) {
+    struct desk *desk = desk_open(2, (enum manner[]){MANNER_LATE, MANNER_SILENT});
+    ask_answered(desk, "a.example");
+    assert_true(desk->servers[1].queries > 0);
+    assert_int_equal(count_of(desk, STAT_UPSTREAM_MISMATCHES), 0);
+    struct upstream_health health[2];
+    upstream_shared_health(desk->shared, health, 2);
+    assert_true(health[0].up);
+    desk_close(desk);
+}
+
+/* Nobody answers: an error in good time, and the first sign of life ends it. */
+static void test_all_silent(void **unused) {
+    struct desk *desk = desk_open(2, (enum manner[]){MANNER_SILENT, MANNER_SILENT});
+    uint64_t begin = uv_now(&desk->loop);
+    ask_failed(desk, "a.example", 22);
+    assert_true(uv_now(&desk->loop) - begin < 4000);
+    desk->servers[1].manner = MANNER_ANSWER;
+    ask_answered(desk, "b.example");
+    desk_close(desk);
+}
+
 static void test_no_zone(void **unused) {
     struct desk *desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
     name_from_text(&desk->forward.zone, "corp.example", 12, NULL);
@@ -676,11 +732,12 @@ static void test_worker_leaves(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),           cmocka_unit_test(test_spoofed),       cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_tcp_breaks),       cmocka_unit_test(test_silent_first),  cmocka_unit_test(test_refused_by_network),
-        cmocka_unit_test(test_failures),         cmocka_unit_test(test_without_edns),  cmocka_unit_test(test_asked_once),
-        cmocka_unit_test(test_hard_to_guess),    cmocka_unit_test(test_no_zone),       cmocka_unit_test(test_left_waiting),
-        cmocka_unit_test(test_workers_ask_once), cmocka_unit_test(test_worker_leaves),
+        cmocka_unit_test(test_answer),        cmocka_unit_test(test_spoofed),      cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tcp_breaks),    cmocka_unit_test(test_silent_first), cmocka_unit_test(test_refused_by_network),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_edns), cmocka_unit_test(test_asked_once),
+        cmocka_unit_test(test_hard_to_guess), cmocka_unit_test(test_no_zone),      cmocka_unit_test(test_late_answer),
+        cmocka_unit_test(test_all_silent),    cmocka_unit_test(test_left_waiting), cmocka_unit_test(test_workers_ask_once),
+        cmocka_unit_test(test_worker_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
