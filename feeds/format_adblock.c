@@ -123,6 +123,10 @@ static int rule_line(struct adblock *adblock, char *text, size_t length) {
         list_ignore(list, "a regular expression or a path");
         return 0;
     }
+    if (strpbrk(text, " \t\"{}<>")) {
+        reading_fault(list->reading, list->reading->line, 1, NULL, NULL, "no adblock rule: \"%.80s\"", text);
+        return 0;
+    }
     char *dollar = strrchr(text, '$');
     if (dollar) {
         *dollar = '\0';

@@ -87,6 +87,7 @@ struct stix {
     uint32_t *slots; /* open addressing by id; 0 is free; size is a power of two */
     size_t slot_count;
     bool known; /* a bundle, an envelope or an object was met */
+    bool other; /* something else was */
     const struct object *emitting;
 };
 
@@ -398,6 +399,7 @@ static int read_value(struct stix *stix, enum json_event event, uint32_t index) 
         return read_array(stix);
     if (event == JSON_ERROR)
         return -EBADMSG;
+    stix->other = true;
     if (event != JSON_OBJECT) {
         reading_fault(reading, json_line(reading->json), json_column(reading->json), NULL, NULL, "an object is expected here");
         return 0;
@@ -501,7 +503,7 @@ static int read_document(struct stix *stix) {
         error = -EBADMSG;
     if (error)
         return error == -EBADMSG && reading->why[0] == '\0' ? reading_json_error(reading) : error;
-    if (!stix->known && event == JSON_OBJECT)
+    if (!stix->known && stix->other)
         return reading_refuse(reading, 1, 1, "no STIX object in it");
     relate(stix);
     for (size_t i = 1; !error && i < stix->count; i++) {
