@@ -30,9 +30,11 @@ struct entry {
     uint8_t reason;
 };
 
+/* Shielded prefixes: a hash table keyed by address and length; a look-up tries the lengths that occur. */
 struct shielded {
     struct prefix prefix;
-    enum guard_reason reason;
+    uint8_t reason;
+    bool used;
 };
 
 struct guard {
@@ -42,7 +44,8 @@ struct guard {
     uint8_t *names;
     size_t names_used, names_room;
     struct shielded *prefixes;
-    size_t prefix_count, prefix_room;
+    size_t prefix_count, prefix_room; /* room is a power of two, or 0 */
+    bool lengths[129];
     bool by_libpsl;
 };
 
@@ -192,16 +195,48 @@ int guard_add_name(struct guard *guard, const struct name *name, bool exact, enu
     return add_name(guard, name, exact ? IS_EXACT : IS_SUBTREE, reason);
 }
 
+static struct prefix cut(const struct ip *ip, unsigned length) {
+    struct prefix prefix = {.length = (uint8_t)length};
+    memcpy(prefix.ip.bytes, ip->bytes, length / 8);
+    if (length % 8 != 0)
+        prefix.ip.bytes[length / 8] = (uint8_t)(ip->bytes[length / 8] & 0xFF00 >> length % 8);
+    return prefix;
+}
+
+static struct shielded *find_prefix(struct shielded *table, size_t room, const struct prefix *prefix) {
+    uint64_t high, low;
+    memcpy(&high, prefix->ip.bytes, 8);
+    memcpy(&low, prefix->ip.bytes + 8, 8);
+    uint64_t hash = (high * 0x9E3779B97F4A7C15u ^ low ^ prefix->length) * 0xD6E8FEB86659FD93u;
+    size_t at = (hash >> 32) & (room - 1);
+    while (table[at].used && (table[at].prefix.length != prefix->length || !ip_equal(&table[at].prefix.ip, &prefix->ip)))
+        at = (at + 1) & (room - 1);
+    return &table[at];
+}
+
+static int grow_prefixes(struct guard *guard) {
+    size_t room = guard->prefix_room == 0 ? 64 : guard->prefix_room * 2;
+    struct shielded *table = calloc(room, sizeof *table);
+    if (table == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < guard->prefix_room; i++)
+        if (guard->prefixes[i].used)
+            *find_prefix(table, room, &guard->prefixes[i].prefix) = guard->prefixes[i];
+    free(guard->prefixes);
+    guard->prefixes = table;
+    guard->prefix_room = room;
+    return 0;
+}
+
 int guard_add_prefix(struct guard *guard, const struct prefix *prefix, enum guard_reason reason) {
-    if (guard->prefix_count == guard->prefix_room) {
-        size_t room = guard->prefix_room == 0 ? 64 : guard->prefix_room * 2;
-        struct shielded *prefixes = realloc(guard->prefixes, room * sizeof *prefixes);
-        if (prefixes == NULL)
-            return -ENOMEM;
-        guard->prefixes = prefixes;
-        guard->prefix_room = room;
-    }
-    guard->prefixes[guard->prefix_count++] = (struct shielded){.prefix = *prefix, .reason = reason};
+    if (guard->prefix_count * 2 >= guard->prefix_room && grow_prefixes(guard) != 0)
+        return -ENOMEM;
+    struct shielded *shielded = find_prefix(guard->prefixes, guard->prefix_room, prefix);
+    if (shielded->used)
+        return 0;
+    *shielded = (struct shielded){.prefix = *prefix, .reason = (uint8_t)reason, .used = true};
+    guard->lengths[prefix->length] = true;
+    guard->prefix_count++;
     return 0;
 }
 
@@ -307,9 +342,14 @@ static const char *refuses_prefix(const struct guard *guard, const struct prefix
     static const struct prefix v4 = {.ip = {.bytes = {[10] = 0xFF, [11] = 0xFF}}, .length = 96};
     if (prefix_covers(&v4, prefix) ? prefix->length < 96 + 8 : prefix->length < 16)
         return "a prefix that is too wide";
-    for (size_t i = 0; i < guard->prefix_count; i++)
-        if (prefix_covers(&guard->prefixes[i].prefix, prefix))
-            return reasons[guard->prefixes[i].reason];
+    for (unsigned length = 0; length <= prefix->length && guard->prefix_count > 0; length++) {
+        if (!guard->lengths[length])
+            continue;
+        struct prefix outer = cut(&prefix->ip, length);
+        const struct shielded *shielded = find_prefix(guard->prefixes, guard->prefix_room, &outer);
+        if (shielded->used)
+            return reasons[shielded->reason];
+    }
     return NULL;
 }
 
@@ -349,7 +389,8 @@ int guard_protect(const struct guard *guard, struct ruleset *rules) {
         else if (entry->flags & IS_EXACT || below_listed(guard, &key))
             error = ruleset_protect_name(rules, &name, true);
     }
-    for (size_t i = 0; i < guard->prefix_count && error == 0; i++)
-        error = ruleset_protect_prefix(rules, &guard->prefixes[i].prefix);
+    for (size_t i = 0; i < guard->prefix_room && error == 0; i++)
+        if (guard->prefixes[i].used)
+            error = ruleset_protect_prefix(rules, &guard->prefixes[i].prefix);
     return error;
 }

@@ -378,7 +378,7 @@ static int read_block(struct store_reader *reader, uint64_t end) {
     int error = read_at(reader->fd, reader->at, &block, sizeof block);
     if (error != 0)
         return error;
-    if (block.length > BLOCK_MAX || reader->at + sizeof block + block.length > end)
+    if (block.zero != 0 || block.length > BLOCK_MAX || reader->at + sizeof block + block.length > end)
         return -EBADMSG;
     if (block.length > reader->room) {
         uint8_t *larger = realloc(reader->buffer, block.length);
