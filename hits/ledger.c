@@ -426,7 +426,7 @@ static int64_t enter_rule(struct ledger *ledger, struct card *card) {
 
 /* The last query's columns, from `at` on: proto, hostname, qname, qtype, answer, via. */
 static void bind_query(sqlite3_stmt *to, int at, const struct hit *hit) {
-    sqlite3_bind_int(to, at, hit->protocol);
+    sqlite3_bind_int(to, at, (int)hit->protocol);
     bind_phrase(to, at + 1, hit->who.hostname);
     bind_name(to, at + 2, hit->qname);
     sqlite3_bind_int(to, at + 3, hit->qtype);

@@ -1,4 +1,4 @@
-/* bench_policy.c: what policy costs: octets a rule, nanoseconds a look-up, seconds to compile, milliseconds to open.
+/* test/bench/bench_policy.c: what policy costs: octets a rule, nanoseconds a look-up, seconds to compile, milliseconds to open.
  *
  * usage: bench_policy [RULES...]      (default 10000 100000 1000000 10000000)
  *

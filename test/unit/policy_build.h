@@ -1,4 +1,4 @@
-/* policy_build.h: makes a snapshot out of a ruleset in memory, for tests. */
+/* test/unit/policy_build.h: makes a snapshot out of a ruleset in memory, for tests. */
 #ifndef SUNDEW_TEST_POLICY_BUILD_H
 #define SUNDEW_TEST_POLICY_BUILD_H
 

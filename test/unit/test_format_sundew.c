@@ -14,7 +14,7 @@
 
 /* One rule, inside of a document, to what is said of it. */
 static const struct collected *rule(const char *text) {
-    char document[4096];
+    char document[8192];
     snprintf(document, sizeof document, "{\"rules\":[%s]}", text);
     return collect(FORMAT_SUNDEW, document);
 }

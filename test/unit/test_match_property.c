@@ -1,4 +1,5 @@
-/* test_match_property.c: random policies and questions; the matcher must say what a naive one, written straight from CONTRACT.md
+/* test/unit/test_match_property.c: random policies and questions; the matcher must say what a naive one, written straight from
+ * CONTRACT.md
  * ("Precedence"), says. Prints its seed; SUNDEW_TEST_SEED repeats a run, SUNDEW_TEST_ROUNDS lengthens it. */
 #include "policy_build.h"
 

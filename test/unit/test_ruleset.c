@@ -1,4 +1,5 @@
-/* test_ruleset.c: what goes into a ruleset comes out of its snapshot: duplicates joined, faults named, odd rules kept whole. */
+/* test/unit/test_ruleset.c: what goes into a ruleset comes out of its snapshot: duplicates joined, faults named, odd rules kept
+ * whole. */
 #include <errno.h>
 
 #include "policy_build.h"

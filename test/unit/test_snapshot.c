@@ -1,4 +1,4 @@
-/* test_snapshot.c: the file: what it says of itself, and that nothing damaged, cut off or foreign is taken for one. */
+/* test/unit/test_snapshot.c: the file: what it says of itself, and that nothing damaged, cut off or foreign is taken for one. */
 #include <errno.h>
 #include <fcntl.h>
 
