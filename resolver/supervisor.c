@@ -262,13 +262,16 @@ static void on_signal(uv_signal_t *handle, int signal) {
     }
 }
 
+static const int signals[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
+enum { SIGNALS = sizeof signals / sizeof signals[0] };
+_Static_assert(SIGNALS == sizeof((struct supervisor *)NULL)->signals / sizeof(uv_signal_t), "a handle for each signal");
+
 static void watch_signals(struct supervisor *supervisor) {
-    static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGUSR1};
     signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+    for (size_t i = 0; i < SIGNALS; i++) {
         uv_signal_init(&supervisor->loop, &supervisor->signals[i]);
         supervisor->signals[i].data = supervisor;
-        uv_signal_start(&supervisor->signals[i], on_signal, numbers[i]);
+        uv_signal_start(&supervisor->signals[i], on_signal, signals[i]);
     }
 }
 
@@ -312,8 +315,10 @@ static void tear_down(struct supervisor *supervisor) {
     reload_free(supervisor->reload);
     control_close(supervisor->control);
     web_close(supervisor->web);
-    for (size_t i = 0; i < sizeof supervisor->signals / sizeof supervisor->signals[0]; i++)
+    for (size_t i = 0; i < SIGNALS; i++) {
         uv_close((uv_handle_t *)&supervisor->signals[i], NULL);
+        signal(signals[i], SIG_IGN); /* an impatient second SIGTERM must not cut the rest short */
+    }
     uv_close((uv_handle_t *)&supervisor->from_workers, NULL);
     uv_run(&supervisor->loop, UV_RUN_DEFAULT);
     control_free(supervisor->control);

@@ -1,0 +1,258 @@
+"""The daemon's life: command line, --check, start, reload under load, signals, the end, and the feeder's death."""
+import json, os, signal, socket, subprocess, threading, time, unittest
+
+import sundew_test
+from sundew_test import Message, frame, program, query, read_frame, wait_for
+
+
+def script(name, kind):
+    if name.startswith("slow"):
+        return {"answer": [(name, "A", 0, "192.0.2.2")], "delay": 0.4}
+    return {"answer": [(name, "A", 300, "192.0.2.1")]} if kind == "A" else {}
+
+
+def run(*arguments, **options):
+    return subprocess.run([program("sundewd"), *arguments], capture_output=True, text=True, timeout=sundew_test.PATIENCE, **options)
+
+
+class Load(threading.Thread):
+    """Asks at a steady rate from one thread and hears from another; lost() names what was never answered."""
+
+    def __init__(self, sundewd, name, rate=200):
+        super().__init__(daemon=True)
+        self.name_asked, self.rate, self.over = name, rate, False
+        self.sent, self.heard, self.slowest = {}, {}, 0.0
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.connect(("127.0.0.1", sundewd.port))
+        self.socket.settimeout(0.2)
+        self.listener = threading.Thread(target=self.hear, daemon=True)
+        self.listener.start()
+        self.start()
+
+    def run(self):
+        ident = 0
+        while not self.over:
+            self.sent[ident] = time.monotonic()
+            self.socket.send(query(self.name_asked, ident=ident))
+            ident += 1
+            time.sleep(1 / self.rate)
+
+    def hear(self):
+        while not self.over or len(self.heard) < len(self.sent):
+            try:
+                answer = Message(self.socket.recv(4096))
+            except TimeoutError:
+                if self.over:
+                    return
+                continue
+            self.heard[answer.id] = answer
+            self.slowest = max(self.slowest, time.monotonic() - self.sent[answer.id])
+
+    def stop(self):
+        self.over = True
+        self.join()
+        self.listener.join()
+        self.socket.close()
+
+    def lost(self):
+        return [i for i in self.sent if i not in self.heard]
+
+
+class CommandLine(sundew_test.Case):
+    def write(self, **config):
+        path = os.path.join(self.folder, "sundew.json")
+        with open(path, "w") as f:
+            json.dump(config, f, indent=1)
+        return path
+
+    def test_usage(self):
+        self.assertEqual(run("--version").returncode, 0)
+        self.assertIn("sundewd", run("--version").stdout)
+        self.assertEqual(run("--help").returncode, 0)
+        for wrong in (["--nonsense"], ["-c"], ["stray"]):
+            self.assertEqual(run(*wrong).returncode, 2, wrong)
+
+    def test_check_names_every_fault(self):
+        path = self.write(listen=["dns://127.0.0.1:99999"], workres=2, zones=[{"name": "a"}], cache={"size": "lots"})
+        done = run("-c", path, "--check")
+        faults = [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(path + ":")]
+        self.assertEqual(done.returncode, 1)
+        self.assertGreaterEqual(len(faults), 4, done.stdout)
+        self.assertIn("workers", "".join(faults))  # did you mean
+        for fault in faults:
+            self.assertRegex(fault, r":\d+:\d+: \S+: .+")
+
+    def test_check_reads_policy_files(self):
+        with open(os.path.join(self.folder, "p.json"), "w") as f:
+            f.write('{"zone": "p", "rules": [\n"good.example",\n{"domain": "b..ad"},\n{"ip": "300.1.1.1"}]}')
+        path = self.write(zones=[{"name": "p", "source": "p.json"}])
+        done = run("-c", path, "--check")
+        text = done.stdout + done.stderr
+        self.assertEqual(done.returncode, 1, text)
+        self.assertIn("p.json:3:", text)
+        self.assertIn("p.json:4:", text)
+        with open(os.path.join(self.folder, "p.json"), "w") as f:
+            f.write('{"zone": "p", "rules": ["good.example"]}')
+        done = run("-c", path, "--check")
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))
+
+    def test_faulty_start(self):
+        done = run("-c", self.write(listen=["dns://127.0.0.1:0x"], worker=1))
+        self.assertEqual(done.returncode, 1)
+        self.assertGreaterEqual(len(done.stderr.splitlines()), 2)
+        self.assertEqual(run("-c", "/nonexistent/sundew.json").returncode, 1)
+
+    def test_embedded_default(self):
+        """No file: cnc.sundew.test is answered. Another may have the port; then only the clear message is seen."""
+        if os.path.exists("/etc/sundew/sundew.json"):
+            self.skipTest("this system has a configuration")
+        log = os.path.join(self.folder, "log")
+        environment = {**os.environ, "XDG_STATE_HOME": self.folder, "XDG_RUNTIME_DIR": self.folder, "HOME": self.folder}
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            try:
+                s.bind(("127.0.0.1", 5300))
+            except OSError:
+                self.skipTest("port 5300 is taken")
+        if os.geteuid() == 0 and os.path.exists("/run/sundew/control.sock"):
+            self.skipTest("a daemon runs on this system")
+        sundewd = sundew_test.Process([program("sundewd")], log, env=environment)
+        self.addCleanup(sundewd.end)
+        wait_for("ready", lambda: "ready:" in sundewd.text() or sundewd.process.poll() is not None)
+        answer = sundew_test.udp_exchange(("127.0.0.1", 5300), query("cnc.sundew.test"))
+        self.assertEqual([(r.text, r.ttl) for r in Message(answer).answer], [("127.0.0.3", 2147483647)])
+
+
+class Life(sundew_test.Case):
+    def setUp(self):
+        super().setUp()
+        self.upstream = self.scripted(script)
+
+    def test_addresses_in_use(self):
+        first = self.daemon(self.upstream)
+        second = self.daemon(self.upstream, ready=False, listen=first.config["listen"])
+        self.assertEqual(second.wait(), 1)
+        self.assertIn(f"127.0.0.1:{first.port}", second.text())
+        third = self.daemon(self.upstream, ready=False, control=first.control)
+        self.assertEqual(third.wait(), 1)
+        self.assertIn("control", third.text())
+        self.assertEqual(first.json("status")["pid"], first.pid)
+
+    def test_restart_after_kill(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        sundewd.kill()
+        sundewd.restart()  # the dead one's socket is replaced, its snapshot mapped
+        self.assertNotIn("waiting", sundewd.text())
+        self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+        self.assertEqual(sundewd.tool("status").returncode, 0)
+
+    def test_reload_under_load(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        load = Load(sundewd, "cached.example")
+        wait_for("load", lambda: len(load.heard) > 50)
+        self.assertEqual(sundewd.ask("new.example").addresses(), ["192.0.2.1"])  # in the cache now
+        sundewd.write_rules(["evil.example", "new.example"])
+        sundewd.signal(signal.SIGHUP)
+        wait_for("the new rule", lambda: sundewd.ask("new.example").addresses() == ["127.0.0.3"])
+        for i in range(5):
+            sundewd.write_rules(["evil.example", f"rule{i}.example"])
+            self.assertEqual(sundewd.tool("reload").returncode, 0)
+            self.assertEqual(sundewd.ask(f"rule{i}.example").addresses(), ["127.0.0.3"])  # on the very next query
+        self.assertEqual(sundewd.ask("new.example").addresses(), ["192.0.2.1"])
+        load.stop()
+        self.assertEqual(load.lost(), [])
+
+    def test_faulty_reload_is_refused(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        good = dict(sundewd.config)
+        sundewd.write_config(lisen=["dns://127.0.0.1:1"], workers="many")
+        sundewd.signal(signal.SIGHUP)
+        wait_for("the faults", lambda: "refused" in sundewd.text())
+        self.assertGreaterEqual(sundewd.text().count(sundewd.path + ":"), 2)
+        done = sundewd.tool("reload")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("lisen", done.stderr)
+        self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+        sundewd.config = good
+        sundewd.write_config()
+        self.assertEqual(sundewd.tool("reload").returncode, 0)
+
+    def test_listen_changes(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        old, new = sundewd.port, sundew_test.free_port()
+        sundewd.write_config(listen=[f"dns://127.0.0.1:{old}", f"dns://127.0.0.1:{new}"])
+        self.assertEqual(sundewd.tool("reload").returncode, 0)
+        for port in (old, new):
+            sundewd.port = port
+            for tcp in (False, True):
+                self.assertEqual(sundewd.ask("evil.example", tcp=tcp).addresses(), ["127.0.0.3"])
+        sundewd.write_config(listen=[f"dns://127.0.0.1:{new}"])
+        self.assertEqual(sundewd.tool("reload").returncode, 0)
+        self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+        sundewd.port = old
+        self.assertIsNone(sundewd.ask("evil.example", timeout=0.5))
+        taken = self.daemon(self.upstream)
+        sundewd.write_config(listen=[f"dns://127.0.0.1:{new}", f"dns://127.0.0.1:{taken.port}"])
+        self.assertEqual(sundewd.tool("reload").returncode, 1)  # refused whole
+        sundewd.port = new
+        self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+
+    def test_end_answers_what_is_in_flight(self):
+        sundewd = self.daemon(self.upstream)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, sundewd.connect() as tcp:
+            udp.settimeout(4)
+            tcp.settimeout(4)
+            udp.connect(("127.0.0.1", sundewd.port))
+            udp.send(query("slow-udp.example", ident=1))
+            tcp.sendall(frame(query("slow-tcp.example", ident=2)))
+            wait_for("the questions", lambda: len(self.upstream.asked) >= 2)
+            began = time.monotonic()
+            sundewd.signal(signal.SIGTERM)
+            for answer in (Message(udp.recv(4096)), Message(read_frame(tcp))):
+                self.assertEqual(answer.addresses(), ["192.0.2.2"], answer)
+            self.assertEqual(sundewd.wait(), 0)
+            self.assertLess(time.monotonic() - began, 5)
+        self.assertFalse(os.path.exists(sundewd.control))
+
+    def test_end_does_not_wait_for_a_dead_upstream(self):
+        silent = self.scripted(lambda name, kind: None)
+        sundewd = self.daemon(silent)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+            udp.connect(("127.0.0.1", sundewd.port))
+            udp.send(query("never.example"))
+            wait_for("the question", lambda: silent.asked)
+            began = time.monotonic()
+            sundewd.signal(signal.SIGINT)
+            self.assertEqual(sundewd.wait(), 0)
+            self.assertLess(time.monotonic() - began, 5)
+
+    def test_stop_command(self):
+        sundewd = self.daemon(self.upstream)
+        self.assertEqual(sundewd.tool("stop").returncode, 0)
+        self.assertEqual(sundewd.wait(), 0)
+        self.assertEqual(sundewd.tool("status").returncode, 3)
+
+    def test_feeder_dies(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        for _ in range(2):
+            old = wait_for("a feeder", sundewd.feeder_pid)
+            os.kill(old[0], signal.SIGKILL)
+            self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+            wait_for("another feeder", lambda: sundewd.feeder_pid() not in ([], old))
+        sundewd.write_rules(["evil.example", "later.example"])
+        wait_for("reload", lambda: sundewd.tool("reload").returncode == 0)
+        self.assertEqual(sundewd.ask("later.example").addresses(), ["127.0.0.3"])
+
+    def test_kill_and_start_at_any_moment(self):
+        """Whatever the moment: the policy in force afterwards is a whole one."""
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        for i in range(6):
+            sundewd.write_rules(["evil.example", f"r{i}.example"])
+            sundewd.signal(signal.SIGHUP)
+            time.sleep(0.013 * i)
+            sundewd.kill()
+            sundewd.restart()
+            self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+
+
+if __name__ == "__main__":
+    unittest.main()

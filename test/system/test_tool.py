@@ -1,0 +1,151 @@
+"""The operator's tool and the control socket behind it: exit codes, JSON, explain, flush, and clients that misbehave."""
+import json, os, socket, stat, unittest
+
+import sundew_test
+from sundew_test import wait_for
+
+RULES = ["evil.example", {"domain": "deep.evil.example", "action": "nxdomain", "family": "Emotet", "confidence": 90,
+                          "reference": "https://example.org/7"},
+         {"ip": "203.0.113.0/24"}, {"domain": "bücher.example"}, "b..ad"]
+
+
+class Tool(sundew_test.Case):
+    def setUp(self):
+        super().setUp()
+        self.upstream = self.scripted(lambda name, kind: {"answer": [(name, "A", 300, "192.0.2.1")]})
+        self.sundewd = self.daemon(self.upstream, rules=RULES)
+
+    def talk(self, *lines, end=True):
+        """Raw lines to the control socket; what comes back until it closes."""
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(sundew_test.PATIENCE)
+            s.connect(self.sundewd.control)
+            try:
+                for line in lines:
+                    s.sendall(line)
+                if end:
+                    s.shutdown(socket.SHUT_WR)
+                data = b""
+                while part := s.recv(65536):
+                    data += part
+            except (BrokenPipeError, ConnectionResetError):
+                return []
+        return [json.loads(line) for line in data.splitlines()]
+
+    def test_exit_codes(self):
+        for wrong in (["nonsense"], ["status", "extra"], ["explain"], ["flush", "a", "b"], ["zones", "--what"], ["--what", "status"], []):
+            self.assertEqual(self.sundewd.tool(*wrong).returncode, 2, wrong)
+        self.assertEqual(self.sundewd.tool("status").returncode, 0)
+        self.assertEqual(self.sundewd.tool("--json", "status").returncode, 0)
+        self.sundewd.control += ".not"
+        self.assertEqual(self.sundewd.tool("status").returncode, 3)
+
+    def test_status(self):
+        for _ in range(4):
+            self.sundewd.ask("www.example")
+        self.sundewd.ask("evil.example", tcp=True)
+        status = self.sundewd.json("status")
+        wanted = {"pid": self.sundewd.pid, "workers": 2, "queries": 5, "queries_udp": 4, "queries_tcp": 1, "policy_hits": 1, "rules": 4,
+                  "zones": 1, "feeder": "running"}
+        self.assertEqual({**status, **wanted}, status)
+        self.assertEqual(status["hit_ratio"], 0.75)
+        self.assertEqual([(u["server"], u["up"], u["queries"]) for u in status["upstreams"]],
+                         [(f"dns://127.0.0.1:{self.upstream.port}", True, 1)])
+        self.assertIn("policy", self.sundewd.tool("status").stdout)
+
+    def test_explain(self):
+        said = self.sundewd.json("explain", "www.deep.evil.example")
+        self.assertEqual((said["zone"], said["rule"], said["action"], said["family"], said["rcode"]),
+                         ("local", "deep.evil.example", "nxdomain", "Emotet", "NXDOMAIN"))
+        self.assertEqual([(r["state"], r["rule"]) for r in said["rules"]], [("decides", "deep.evil.example"), ("shadowed", "evil.example")])
+        self.assertEqual(self.sundewd.json("explain", "203.0.113.7")["rule"], "203.0.113.0/24")
+        self.assertEqual(self.sundewd.json("explain", "BÜCHER.example")["rule"], "xn--bcher-kva.example")
+        self.assertEqual(self.sundewd.json("explain", "evil.example", "--type", "AAAA", "--client", "10.0.0.1")["answer"], [])
+        none = self.sundewd.tool("--json", "explain", "good.example")
+        self.assertEqual((none.returncode, json.loads(none.stdout)["decided"]), (1, False))
+        for wrong in (["b..ad"], ["evil.example", "--client", "x"], ["evil.example", "--type", "NONSENSE"]):
+            done = self.sundewd.tool("explain", *wrong)
+            self.assertEqual(done.returncode, 1, wrong)
+            self.assertTrue(done.stderr)
+
+    def test_explain_offline(self):
+        self.sundewd.end()
+        done = self.sundewd.tool("--json", "explain", "-c", self.sundewd.path, "x.evil.example")
+        self.assertEqual((done.returncode, json.loads(done.stdout)["rule"]), (0, "evil.example"), done.stderr)
+        self.assertEqual(self.sundewd.tool("explain", "-c", self.sundewd.path, "good.example").returncode, 1)
+
+    def test_zones(self):
+        zone = self.sundewd.json("zones")[0]
+        self.assertEqual((zone["name"], zone["format"], zone["mode"], zone["rules"], zone["rejected"], zone["stale"]),
+                         ("local", "sundew", "enforce", 4, 1, False))
+        for key in "name source format mode window rules rejected not_enforced fetched_at age_s next_at stale error".split():
+            self.assertIn(key, zone)
+        self.assertIn("local", self.sundewd.tool("zones").stdout)
+        self.assertIn("rules[4]", self.sundewd.tool("zones", "--rejected").stdout)
+
+    def test_refresh(self):
+        self.sundewd.write_rules(["fresh.example"])
+        self.assertEqual(self.sundewd.tool("refresh", "local").returncode, 0)
+        self.assertEqual(self.sundewd.ask("fresh.example").addresses(), ["127.0.0.3"])  # in force when the command returns
+        self.assertEqual(self.sundewd.tool("refresh").returncode, 0)
+        self.assertEqual(self.sundewd.tool("refresh", "nonsense").returncode, 1)
+
+    def test_flush(self):
+        for name in ("a.example", "b.a.example", "c.example"):
+            self.sundewd.ask(name)
+        self.assertEqual(self.sundewd.json("flush", "A.example."), {"flushed": 2})
+        self.sundewd.ask("a.example")
+        self.assertEqual(self.upstream.names().count("a.example"), 2)
+        self.assertEqual(self.sundewd.json("flush"), {"flushed": 2})
+        self.assertEqual(self.sundewd.tool("flush", "b..ad").returncode, 1)
+
+    def test_socket_is_private(self):
+        mode = os.stat(self.sundewd.control).st_mode
+        self.assertTrue(stat.S_ISSOCK(mode))
+        self.assertEqual(stat.S_IMODE(mode), 0o660)
+
+    def test_clients_that_misbehave(self):
+        for junk in (b"junk\n", b"[]\n", b"{}\n", b'{"command": 7}\n', b'{"command": "nonsense"}\n', b'{"command":"flush","name":"b..ad"}\n',
+                     b"\0\0\0\n", b'{"command":"explain","name":"a","ip":"1.2.3.4"}\n', b"[" * 5000 + b"\n"):
+            answers = self.talk(junk)
+            self.assertEqual([a["ok"] for a in answers], [False], junk[:60])
+        self.assertEqual(self.talk(b"x" * 100000 + b"\n"), [])  # too long a line: closed
+        self.assertEqual(self.talk(b'{"command"', b':"flush"}\n'), [{"ok": True, "data": {"flushed": 0}}])
+        self.assertEqual(len(self.talk(b'{"command":"flush"}\n' * 50)), 50)
+        idle = [socket.socket(socket.AF_UNIX) for _ in range(100)]
+        for s in idle:
+            s.connect(self.sundewd.control)
+        for s in idle:
+            s.close()
+        wait_for("an answer", lambda: self.sundewd.tool("status").returncode == 0)
+
+    def test_follow(self):
+        with socket.socket(socket.AF_UNIX) as s:
+            s.settimeout(sundew_test.PATIENCE)
+            s.connect(self.sundewd.control)
+            s.sendall(b'{"command":"hits","follow":true,"family":"emotet"}\n')
+            file = s.makefile()
+            def hit():  # following begins when the daemon has read the request
+                self.sundewd.ask("evil.example")
+                self.sundewd.ask("deep.evil.example", source=f"127.0.1.{len(seen) + 1}")
+                seen.append(1)
+                s.settimeout(0.3)
+                try:
+                    return file.readline()
+                except TimeoutError:
+                    return None
+            seen = []
+            line = wait_for("a hit", hit)
+            self.assertEqual(json.loads(line)["rule"], "deep.evil.example")
+
+    def test_convert(self):
+        path = os.path.join(self.folder, "list")
+        with open(path, "w") as f:
+            f.write("evil.example\n")
+        done = self.sundewd.tool("convert", "--from", "domains", "--to", "json", path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("evil.example", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
