@@ -243,6 +243,13 @@ static int fill(struct run *run) {
     return error == 0 ? guard_protect(run->guard, run->rules) : error;
 }
 
+/* What was added is more than what is in force: a name that a feed lists twice is one rule. */
+static void count_zone(void *context, uint32_t zone, uint64_t rules) {
+    struct build *build = context;
+    if (zone < build->zone_count)
+        build->zones[zone].counts.rules = rules;
+}
+
 void build_run(struct build *build) {
     const struct config *config = build->config;
     struct ruleset_answers answers = {.loopback = config->policy.loopback,
@@ -258,7 +265,7 @@ void build_run(struct build *build) {
     if (build->error == 0) {
         struct compile_options options = {.seed = build->seed};
         config_policy_digest(config, options.digest);
-        build->error = publish_snapshot(build->snapshot, run.rules, &options, &build->published);
+        build->error = publish_snapshot(build->snapshot, run.rules, &options, &build->published, count_zone, build);
     }
     ruleset_free(run.rules);
 }

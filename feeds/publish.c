@@ -48,7 +48,8 @@ static int write_aside(const char *aside, struct ruleset *rules, const struct co
     return error;
 }
 
-int publish_snapshot(const char *path, struct ruleset *rules, const struct compile_options *options, struct published *published) {
+int publish_snapshot(const char *path, struct ruleset *rules, const struct compile_options *options, struct published *published,
+                     void (*count_zone)(void *context, uint32_t zone, uint64_t rules), void *context) {
     char aside[PATH_MAX];
     *published = (struct published){0};
     if ((size_t)snprintf(aside, sizeof aside, "%s.tmp", path) >= sizeof aside)
@@ -62,6 +63,8 @@ int publish_snapshot(const char *path, struct ruleset *rules, const struct compi
         struct snapshot_stats stats;
         snapshot_stats(fresh, &stats);
         published->rules = stats.rules;
+        for (uint32_t i = 0; count_zone != NULL && i < stats.zones; i++)
+            count_zone(context, i, snapshot_zone_rules(fresh, i));
         snprintf(published->id, sizeof published->id, "%s", snapshot_id(fresh));
         published->changed = snapshot_open(&present, path, &why) != 0 || strcmp(snapshot_id(present), published->id) != 0 ||
                              memcmp(snapshot_digest(present), options->digest, sizeof options->digest) != 0 ||

@@ -16,8 +16,10 @@ struct published {
     char why[256]; /* on failure */
 };
 
-/* Compiles into `path` (its directory must exist). Consumes the ruleset, which the caller frees. 0 or -errno. */
-int publish_snapshot(const char *path, struct ruleset *rules, const struct compile_options *options, struct published *published);
+/* Compiles into `path` (its directory must exist). Consumes the ruleset, which the caller frees. `count_zone`, where it isn't NULL,
+ * is told for each of the ruleset's zones how many rules it has in the snapshot, where duplicates are one. 0 or -errno. */
+int publish_snapshot(const char *path, struct ruleset *rules, const struct compile_options *options, struct published *published,
+                     void (*count_zone)(void *context, uint32_t zone, uint64_t rules), void *context);
 
 /* The installation's own hash seed, DIR/seed (mode 0600), made at random the first time. 0 or -errno. */
 int publish_seed(const char *directory, uint64_t *seed);
