@@ -1,8 +1,8 @@
 /* resolver/cache.c: answers by question, in open-addressed tables of pointers, one a shard.
  *
- * Layout. SHARDS shards of one cache line each: a lock and a table that begins empty and grows by half. A table has `capacity` home
- * slots and SPILL more, so that a run of collisions never wraps around; the last slot is always empty and ends every search. A home
- * slot is (hash * capacity) >> 32: monotonous in the hash, which lets a table have any size. Removal closes the gap by moving
+ * Layout. SHARDS shards of two cache lines each: a lock and a table that begins empty and grows by half. A table has `capacity`
+ * home slots and SPILL more, so that a run of collisions never wraps around; the last slot is always empty and ends every search. A
+ * home slot is (hash * capacity) >> 32: monotonous in the hash, which lets a table have any size. Removal closes the gap by moving
  * followers towards lower indexes only; cache_flush relies on that.
  *
  * Cost. A slot has 16 octets at a load of 1/2 to 3/4, thus 21 to 32 octets an answer, besides the answer's own allocation. Nothing
@@ -51,9 +51,11 @@ struct shard {
     _Alignas(64) pthread_mutex_t lock;
     struct slot *slots; /* capacity + SPILL, or NULL */
     uint32_t capacity;
-    uint32_t entries;
     uint32_t hand;
     uint32_t serve_stale; /* as last told */
+    /* Written under the lock; read without it by cache_stats alone. */
+    _Atomic uint32_t entries;
+    _Atomic uint64_t inserted, evicted;
 };
 
 struct cache {
@@ -61,7 +63,6 @@ struct cache {
     _Alignas(64) atomic_size_t octets;
     atomic_size_t limit;
     atomic_uint next; /* shard to evict from */
-    atomic_uint_least64_t entries, inserted, evicted;
 };
 
 struct cache *cache_new(size_t octets) {
@@ -80,6 +81,14 @@ struct cache *cache_new(size_t octets) {
 }
 
 /* --- slots of a shard, under its lock --- */
+
+/* Only the lock's holder writes, so a load and a store do, without a locked bus cycle. */
+#define COUNTER_ADD(counter, n)                                                                                                    \
+    atomic_store_explicit(&(counter), atomic_load_explicit(&(counter), memory_order_relaxed) + (n), memory_order_relaxed)
+
+static uint32_t shard_entries(const struct shard *shard) {
+    return atomic_load_explicit(&shard->entries, memory_order_relaxed);
+}
 
 static uint64_t key_hash(const struct cache_key *key) {
     uint64_t hash = key->hash ^ ((uint64_t)key->type << 2 | (uint64_t)key->dnssec_ok << 1 | (uint64_t)key->checking_disabled);
@@ -152,9 +161,8 @@ static struct answer *slot_remove(struct cache *cache, struct shard *shard, stru
         }
     }
     memset(gap, 0, sizeof(*gap));
-    shard->entries--;
+    COUNTER_ADD(shard->entries, -1u);
     atomic_fetch_sub_explicit(&cache->octets, answer_cost(answer), memory_order_relaxed);
-    atomic_fetch_sub_explicit(&cache->entries, 1, memory_order_relaxed);
     return answer;
 }
 
@@ -195,25 +203,24 @@ static int slot_insert(struct cache *cache, struct shard *shard, const struct sl
     int error = 0;
     if (!shard->slots)
         error = table_resize(cache, shard, TABLE_MIN);
-    else if ((shard->entries + 1) * 4 > shard->capacity * 3)
+    else if ((shard_entries(shard) + 1) * 4 > shard->capacity * 3)
         error = table_resize(cache, shard, capacity_above(shard->capacity));
     while (!error && !slot_place(shard->slots, shard->capacity, entry))
         error = table_resize(cache, shard, capacity_above(shard->capacity));
     if (error)
         return error;
-    shard->entries++;
+    COUNTER_ADD(shard->entries, 1u);
+    COUNTER_ADD(shard->inserted, 1u);
     atomic_fetch_add_explicit(&cache->octets, answer_cost(entry->answer), memory_order_relaxed);
-    atomic_fetch_add_explicit(&cache->entries, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&cache->inserted, 1, memory_order_relaxed);
     return 0;
 }
 
 /* Gives memory back where most of a table is empty, after many removals. */
 static void table_shrink(struct cache *cache, struct shard *shard) {
-    if (shard->entries == 0)
+    if (shard_entries(shard) == 0)
         table_free(cache, shard);
-    else if (shard->capacity > TABLE_MIN && shard->entries * 8 < shard->capacity)
-        (void)table_resize(cache, shard, (shard->entries * 2 + TABLE_MIN) & ~7u); /* no memory: it stays large */
+    else if (shard->capacity > TABLE_MIN && shard_entries(shard) * 8 < shard->capacity)
+        (void)table_resize(cache, shard, (shard_entries(shard) * 2 + TABLE_MIN) & ~7u); /* no memory: it stays large */
 }
 
 /* --- ageing --- */
@@ -287,7 +294,7 @@ enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_
 static bool evict_from(struct cache *cache, struct shard *shard) {
     struct answer *victim = NULL;
     pthread_mutex_lock(&shard->lock);
-    if (shard->entries > 0) {
+    if (shard_entries(shard) > 0) {
         while (!victim) {
             if (shard->hand >= slot_count(shard))
                 shard->hand = 0;
@@ -299,13 +306,13 @@ static bool evict_from(struct cache *cache, struct shard *shard) {
                 shard->hand++;
             }
         }
+        COUNTER_ADD(shard->evicted, 1u);
         table_shrink(cache, shard);
     }
     pthread_mutex_unlock(&shard->lock);
     if (!victim)
         return false;
     answer_unref(victim);
-    atomic_fetch_add_explicit(&cache->evicted, 1, memory_order_relaxed);
     return true;
 }
 
@@ -345,7 +352,7 @@ void cache_put(struct cache *cache, const struct cache_key *key, struct answer *
         *slot = entry;
         answer_ref(answer);
         atomic_fetch_add_explicit(&cache->octets, answer_cost(answer) - answer_cost(old), memory_order_relaxed);
-        atomic_fetch_add_explicit(&cache->inserted, 1, memory_order_relaxed);
+        COUNTER_ADD(shard->inserted, 1u);
     } else if (slot_insert(cache, shard, &entry) == 0) {
         answer_ref(answer);
     }
@@ -414,10 +421,12 @@ void cache_free(struct cache *cache) {
 
 void cache_stats(const struct cache *cache, struct cache_stats *stats) {
     *stats = (struct cache_stats){
-        .entries = atomic_load_explicit(&cache->entries, memory_order_relaxed),
         .octets = atomic_load_explicit(&cache->octets, memory_order_relaxed),
         .limit = atomic_load_explicit(&cache->limit, memory_order_relaxed),
-        .inserted = atomic_load_explicit(&cache->inserted, memory_order_relaxed),
-        .evicted = atomic_load_explicit(&cache->evicted, memory_order_relaxed),
     };
+    for (size_t i = 0; i < SHARDS; i++) {
+        stats->entries += shard_entries(&cache->shards[i]);
+        stats->inserted += atomic_load_explicit(&cache->shards[i].inserted, memory_order_relaxed);
+        stats->evicted += atomic_load_explicit(&cache->shards[i].evicted, memory_order_relaxed);
+    }
 }

@@ -209,22 +209,24 @@ void exchange_begin(struct exchange *exchange) {
 
 /* --- what comes back --- */
 
-/* A refusal, or a reply that is no answer: another server may know better. */
-static void refuse(struct exchange *exchange, struct choice *choice, uint16_t ede) {
+/* A refusal, or a reply that is no answer: another server may know better. A SERVFAIL comes with an explanation or without one; to
+ * refuse is to be out of reach (RFC 8914 section 4.23). */
+static void refuse(struct exchange *exchange, struct choice *choice, const struct reply *reply) {
     choice->spent = true;
     exchange->refused = true;
     if (exchange->ede == 0)
-        exchange->ede = ede;
+        exchange->ede = reply->ede || reply->rcode == RCODE_SERVFAIL ? reply->ede : EDE_NO_REACHABLE_AUTHORITY;
     send_next(exchange);
 }
 
-static void take_answer(struct exchange *exchange, struct choice *choice, bool edns, const uint8_t *message, size_t length) {
+static void take_answer(struct exchange *exchange, struct choice *choice, bool edns, const struct reply *reply,
+                        const uint8_t *message, size_t length) {
     struct answer *answer = NULL;
     uint64_t now = now_of(exchange);
     int error =
         answer_from_message(&answer, &exchange->flight.question, message, length, exchange->host->limits, (uint32_t)(now / 1000));
     if (error < 0) {
-        refuse(exchange, choice, 0);
+        refuse(exchange, choice, reply);
         return;
     }
     if (!edns && choice->plain) /* it answers without EDNS what it wouldn't with */
@@ -258,10 +260,10 @@ static void on_reply(struct pending *pending, const struct reply *reply, const u
         asked = try_choice(exchange, index, via);
         break;
     case REPLY_ANSWER:
-        take_answer(exchange, choice, pending->edns, message, length);
+        take_answer(exchange, choice, pending->edns, reply, message, length);
         break;
     default:
-        refuse(exchange, choice, reply->ede);
+        refuse(exchange, choice, reply);
         break;
     }
     if (!asked)

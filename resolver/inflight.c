@@ -15,7 +15,6 @@ struct bucket {
 
 struct inflight {
     struct bucket buckets[BUCKETS];
-    _Alignas(64) atomic_int count;
 };
 
 struct inflight *inflight_new(void) {
@@ -80,7 +79,7 @@ static void add_waiters(struct flight *flight, struct waiters *waiters) {
     flight->waiters = waiters;
 }
 
-int inflight_join(struct inflight *inflight, struct flight *fresh, struct waiters *waiters, struct waiters **mine) {
+int inflight_join(struct inflight *inflight, struct flight *fresh, bool may_begin, struct waiters *waiters, struct waiters **mine) {
     int result = 0;
     struct bucket *bucket = bucket_lock(inflight, fresh->hash);
     struct flight *flight = find(bucket, fresh);
@@ -93,8 +92,7 @@ int inflight_join(struct inflight *inflight, struct flight *fresh, struct waiter
             *mine = there;
         else
             add_waiters(flight, waiters);
-    } else if (atomic_fetch_add_explicit(&inflight->count, 1, memory_order_relaxed) >= INFLIGHT_MAX) {
-        atomic_fetch_sub_explicit(&inflight->count, 1, memory_order_relaxed);
+    } else if (!may_begin) {
         result = -EAGAIN;
     } else {
         fresh->waiters = NULL;
@@ -126,7 +124,6 @@ struct waiters *inflight_end(struct inflight *inflight, struct flight *flight, s
     }
     flight->waiters = NULL;
     pthread_mutex_unlock(&bucket->lock);
-    atomic_fetch_sub_explicit(&inflight->count, 1, memory_order_relaxed);
     return own;
 }
 

@@ -8,7 +8,7 @@
 
 #include "resolver/answer.h"
 
-enum { INFLIGHT_MAX = 10000 }; /* questions at a time in the process; some 6 MB at worst */
+enum { INFLIGHT_MAX = 10000 }; /* questions at a time in the process, shared out among workers; some 12 MB at worst */
 
 struct inflight;
 struct ask;
@@ -48,9 +48,9 @@ void inflight_free(struct inflight *inflight);
 
 /* Joins or begins the flight for question and hash.
  * Returns 0 when `fresh` is now the flight, `waiters` in it: the caller owns it and asks. 1 when `waiters` was added to another's
- * flight. 2 when *mine is this worker's waiters that is there already; `waiters` is unused. -EAGAIN: INFLIGHT_MAX.
- * fresh->question and fresh->hash are set by the caller and tell what is asked. */
-int inflight_join(struct inflight *inflight, struct flight *fresh, struct waiters *waiters, struct waiters **mine);
+ * flight. 2 when *mine is this worker's waiters that is there already; `waiters` is unused. -EAGAIN: it isn't in flight, and the
+ * caller may not begin another. fresh->question and fresh->hash are set by the caller and tell what is asked. */
+int inflight_join(struct inflight *inflight, struct flight *fresh, bool may_begin, struct waiters *waiters, struct waiters **mine);
 
 /* The owner's: takes the flight out of the table and posts `answer` (NULL: ask again) to others' waiters. Returns the owner's own.
  */

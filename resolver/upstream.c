@@ -46,8 +46,8 @@ struct upstream {
     struct waiters *waiting, *free_waiters;
     struct exchange *ready, **ready_end;
     struct slab *slabs;
-    size_t asks;
-    bool asking; /* within upstream_ask: nobody may be told */
+    size_t asks, flights; /* under way; flights: that this worker owns */
+    bool asking;          /* within upstream_ask: nobody may be told */
     bool closing;
     uv_async_t wake;
     uv_timer_t tick, sweep;
@@ -351,6 +351,7 @@ static void deliver(struct upstream *upstream, struct exchange *exchange, struct
         cache_put(shared->cache, &key, answer, (uint32_t)(uv_now(upstream->host.carriers.loop) / 1000));
     }
     answer = answer ? answer : shared->last_resort;
+    upstream->flights--;
     tell(upstream, inflight_end(shared->inflight, &exchange->flight, answer), answer);
 }
 
@@ -487,7 +488,8 @@ int upstream_ask(struct upstream *upstream, struct ask *ask) {
         return -EAGAIN;
     }
     exchange_reset(upstream, exchange, &ask->question);
-    int joined = inflight_join(shared->inflight, &exchange->flight, waiters, &mine);
+    bool may_begin = upstream->flights < INFLIGHT_MAX / (upstream->forwarders->workers ? upstream->forwarders->workers : 1);
+    int joined = inflight_join(shared->inflight, &exchange->flight, may_begin, waiters, &mine);
     if (joined != 0)
         exchange_give(upstream, exchange);
     if (joined < 0 || joined == 2)
@@ -496,6 +498,7 @@ int upstream_ask(struct upstream *upstream, struct ask *ask) {
         return joined;
     ask_add(upstream, mine, ask);
     if (joined == 0) {
+        upstream->flights++;
         begin(upstream, exchange);
         if (!uv_is_active((uv_handle_t *)&upstream->tick))
             uv_timer_start(&upstream->tick, on_tick, WHEEL_TICK_MS, WHEEL_TICK_MS);

@@ -513,9 +513,9 @@ static void test_failures(void **unused) {
     ask_failed(desk, "b.example", 6); /* remembered (RFC 9520) */
     assert_int_equal(desk->servers[0].queries + desk->servers[1].queries, before);
     desk->servers[0].manner = desk->servers[1].manner = MANNER_REFERRAL;
-    ask_failed(desk, "c.example", 0);
+    ask_failed(desk, "c.example", 22);
     desk->servers[0].manner = desk->servers[1].manner = MANNER_GARBAGE;
-    ask_failed(desk, "d.example", 0);
+    ask_failed(desk, "d.example", 22);
     desk->servers[0].manner = desk->servers[1].manner = MANNER_ANSWER;
     ask_answered(desk, "e.example");
     desk_close(desk);
