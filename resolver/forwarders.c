@@ -107,18 +107,23 @@ bool server_probe(struct server *server, uint64_t now_ms) {
 
 /* --- the table --- */
 
+/* Its index in a table's servers, or `server_count`. */
+static size_t find_server(const struct forwarders *forwarders, const struct endpoint *endpoint) {
+    size_t i = 0;
+    while (i < forwarders->server_count && !server_is_at(forwarders->servers[i], endpoint))
+        i++;
+    return i;
+}
+
 /* The index of the server at this address, found in the table, taken over from the table before, or made; SIZE_MAX: no memory.
  * `servers` has room. */
 static size_t intern_server(struct forwarders *forwarders, const struct endpoint *endpoint, const struct forwarders *before) {
-    for (size_t i = 0; i < forwarders->server_count; i++)
-        if (server_is_at(forwarders->servers[i], endpoint))
-            return i;
-    struct server *server = NULL;
-    for (size_t i = 0; before && !server && i < before->server_count; i++)
-        if (server_is_at(before->servers[i], endpoint))
-            server = server_ref(before->servers[i]);
-    if (!server)
-        server = server_new(endpoint);
+    size_t found = find_server(forwarders, endpoint);
+    if (found < forwarders->server_count)
+        return found;
+    size_t old = before ? find_server(before, endpoint) : 0;
+    bool known = before && old < before->server_count;
+    struct server *server = known ? server_ref(before->servers[old]) : server_new(endpoint);
     if (!server)
         return SIZE_MAX;
     forwarders->servers[forwarders->server_count] = server;
@@ -149,6 +154,7 @@ static int fill(struct forwarders *forwarders, const struct config *config, cons
     forwarders->servers = calloc(total + 1, sizeof(struct server *));
     if (!forwarders->zones || !forwarders->servers)
         return -ENOMEM;
+    forwarders->zone_count = forwarders->server_count = 0;
     for (size_t i = 0; i < config->forward_count; i++) {
         const struct forward *forward = &config->forward[i];
         struct forward_zone *zone = &forwarders->zones[forwarders->zone_count++];
