@@ -2,6 +2,7 @@
 #include "feeds/feeder.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,7 @@
 #include "feeds/files.h"
 #include "feeds/report.h"
 
-enum { REFRESH_SECONDS = 58, FIRST_REPORT_MS = 2000 };
+enum { REFRESH_SECONDS = 58, FIRST_REPORT_MS = 2000, PUBLISH_AGAIN_MS = 10000 };
 
 /* A `refresh` that waits for outcomes, or a `zones` that waits for the first attempts after a start. */
 struct refresh {
@@ -53,7 +54,7 @@ static void answer_refresh(struct feeder *feeder, const struct refresh *refresh)
         if (!refresh->asked[i])
             continue;
         const struct zone *zone = &feeder->zones[i];
-        uint8_t outcome = refresh->outcome[i];
+        uint8_t outcome = !zone->is_feed && zone_error(zone) != NULL ? OUTCOME_FAILED : refresh->outcome[i];
         const char *error = outcome == OUTCOME_FAILED ? outcome_error(zone) : NULL;
         bool bad = outcome == OUTCOME_FAILED || outcome == OUTCOME_PENDING;
         if (bad && used < sizeof why)
@@ -144,6 +145,7 @@ static void say_outcome(struct feeder *feeder, const struct build_job *job) {
     if (feeder->last_failure == NULL || strcmp(feeder->last_failure, published->why) != 0)
         link_log(&feeder->link, "error", "%s; the last policy stays in force", published->why);
     state_set(&feeder->last_failure, published->why);
+    feeder->build_again_at = uv_now(&feeder->loop) + PUBLISH_AGAIN_MS;
     link_send(&feeder->link,
               json_pack("{s:s, s:I, s:s}", "type", "failed", "serial", (json_int_t)job->serial, "why", published->why));
 }
@@ -206,6 +208,7 @@ static void start_build(struct feeder *feeder) {
                               .build = build};
     feeder->dirty = false;
     feeder->building = true;
+    feeder->build_again_at = 0;
     jobs_add(&feeder->jobs, &job->job);
 }
 
@@ -423,11 +426,15 @@ static void on_closed(void *context) {
 static void on_look(uv_timer_t *timer) {
     struct feeder *feeder = timer->data;
     look_at_files(feeder, false);
+    if (feeder->build_again_at != 0 && uv_now(&feeder->loop) >= feeder->build_again_at)
+        feeder_changed(feeder);
     answer_waiting(feeder, false);
 }
 
 int feeder_run(void) {
     static struct feeder feeder;
+    signal(SIGPIPE, SIG_IGN); /* TLS writes to a peer that hung up */
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file size is a full disk, not a reason to die */
     uv_loop_init(&feeder.loop);
     jobs_init(&feeder.jobs, &feeder.loop, on_idle, &feeder);
     feeder.link = (struct link){.message = on_message, .closed = on_closed, .context = &feeder};

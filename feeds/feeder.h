@@ -27,11 +27,12 @@ struct feeder {
     char directory[PATH_MAX]; /* STATE/zones */
     struct zone *zones;       /* configured ones, then never_block files */
     size_t zone_count;
-    bool dirty;         /* something changed since the last build began */
-    bool building;      /* a build is among the jobs */
-    bool asking;        /* a refresh is being handed out: nobody is answered yet */
-    bool started;       /* the first build of this configuration is out: feeds may begin */
-    char *last_failure; /* said, and not to be said again */
+    bool dirty;              /* something changed since the last build began */
+    bool building;           /* a build is among the jobs */
+    bool asking;             /* a refresh is being handed out: nobody is answered yet */
+    bool started;            /* the first build of this configuration is out: feeds may begin */
+    uint64_t build_again_at; /* uv_now; after a build that could not be published, 0: none */
+    char *last_failure;      /* said, and not to be said again */
     int last_state_error;
     struct refresh *refreshes;
     struct fetcher *fetcher; /* feeds/fetch.h */

@@ -1,4 +1,4 @@
-/* A store gives back what was put in, and a damaged one is refused, never a crash. */
+/* test/unit/feeds_store.c: a store gives back what was put in, and a damaged one is refused, never a crash. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
