@@ -1,4 +1,5 @@
-/* test/unit/feeds_choice.c: what a zone chooses, what the guard refuses, when a feed is asked again, and what of a URL may be shown. */
+/* test/unit/feeds_choice.c: what a zone chooses, what the guard refuses, when a feed is asked again, and what of a URL may be
+ * shown. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
