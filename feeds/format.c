@@ -8,7 +8,10 @@
 
 #include "feeds/reading.h"
 
-enum { CONFIDENCE_BY_ZONE = 100 };
+enum {
+    CONFIDENCE_BY_ZONE = 100,
+    FEED_STRING_MAX = 32 << 20, /* octets of one string in a feed */
+};
 
 static const struct {
     const char *name;
@@ -79,26 +82,6 @@ enum match format_default_match(enum format format, bool from_url) {
     return from_url ? MATCH_EXACT : formats[format].match;
 }
 
-static int read_ahead(struct reading *reading) {
-    reading->ahead = malloc(READING_AHEAD);
-    if (!reading->ahead)
-        return -ENOMEM;
-    while (reading->ahead_end < READING_AHEAD) {
-        long got =
-            reading->source(reading->source_context, reading->ahead + reading->ahead_end, READING_AHEAD - reading->ahead_end);
-        if (got < 0) {
-            reading->source_error = (int)got;
-            return (int)got;
-        }
-        if (got == 0) {
-            reading->source_ended = true;
-            break;
-        }
-        reading->ahead_end += (size_t)got;
-    }
-    return 0;
-}
-
 static bool is_space(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
@@ -167,8 +150,14 @@ static bool looks_like_lines(const struct reading *reading) {
     return memmem(text, length, "\"domain\"", 8) || memmem(text, length, "\"ip\"", 4) || memmem(text, length, "\"client\"", 8);
 }
 
+static bool is_own(enum format format) {
+    return format == FORMAT_SUNDEW || format == FORMAT_JSONL;
+}
+
 static int open_json(struct reading *reading) {
-    const struct json_limits limits = {.lines = formats[reading->format].lines};
+    /* Feeds carry whole files in strings that nobody here wants (MISP's attachments); our own format has no such thing. */
+    const struct json_limits limits = {.lines = formats[reading->format].lines,
+                                       .string = is_own(reading->format) ? 0 : FEED_STRING_MAX};
     reading->json = json_reader_new(reading_source, reading, &limits);
     return reading->json ? 0 : -ENOMEM;
 }
@@ -187,7 +176,8 @@ int format_read(enum format format, json_source *source, void *source_context, c
     reading->sink = sink;
     reading->source = source;
     reading->source_context = source_context;
-    int error = read_ahead(reading);
+    reading->scrubs = formats[format].json && !is_own(format); /* our own authors are told */
+    int error = reading_fill(reading);
     if (!error)
         error = look_ahead(reading);
     if (!error && format == FORMAT_SUNDEW && looks_like_lines(reading))

@@ -8,29 +8,45 @@
 #include <string.h>
 
 #include "feeds/normalise.h"
+#include "feeds/scrub.h"
 
-static long from_source(struct reading *reading, char *buffer, size_t size) {
-    if (reading->source_ended)
-        return 0;
-    long got = reading->source(reading->source_context, buffer, size);
-    if (got <= 0)
-        reading->source_ended = true;
-    if (got < 0)
-        reading->source_error = (int)got;
-    return got;
+int reading_fill(struct reading *reading) {
+    size_t kept = reading->ahead_end - reading->ahead_settled;
+    if (!reading->ahead && !(reading->ahead = malloc(READING_AHEAD)))
+        return -ENOMEM;
+    memmove(reading->ahead, reading->ahead + reading->ahead_settled, kept);
+    reading->ahead_at = 0;
+    reading->ahead_end = kept;
+    while (reading->ahead_end < READING_AHEAD && !reading->source_ended) {
+        long got =
+            reading->source(reading->source_context, reading->ahead + reading->ahead_end, READING_AHEAD - reading->ahead_end);
+        if (got < 0)
+            return reading->source_error = (int)got;
+        reading->source_ended = got == 0;
+        reading->ahead_end += (size_t)got;
+    }
+    bool mended = false;
+    reading->ahead_settled = reading->ahead_end;
+    if (reading->scrubs)
+        reading->ahead_settled = scrub(reading->ahead, reading->ahead_end, reading->source_ended, &mended);
+    if (mended && !reading->mended)
+        reading_ignored(reading, "octets that aren't UTF-8, or half a surrogate pair: read as '?'");
+    reading->mended |= mended;
+    return 0;
 }
 
 long reading_source(void *context, char *buffer, size_t size) {
     struct reading *reading = context;
-    size_t have = reading->ahead_end - reading->ahead_at;
-    if (have == 0) {
-        long got = reading->source_error ? reading->source_error : from_source(reading, buffer, size);
-        reading->source_octets += got > 0 ? (uint64_t)got : 0;
-        return got;
+    if (reading->ahead_at == reading->ahead_settled) {
+        int error = reading->source_error ? reading->source_error : reading_fill(reading);
+        if (error)
+            return error;
     }
+    size_t have = reading->ahead_settled - reading->ahead_at;
     if (have > size)
         have = size;
-    memcpy(buffer, reading->ahead + reading->ahead_at, have);
+    if (have > 0)
+        memcpy(buffer, reading->ahead + reading->ahead_at, have);
     reading->ahead_at += have;
     reading->source_octets += have;
     return (long)have;
@@ -167,26 +183,10 @@ static bool is_control(char c) {
     return (unsigned char)c < 0x20 || c == 0x7f;
 }
 
-/* The octets of the UTF-8 sequence at text (RFC 3629 section 4, overlong forms and surrogates apart), 0 if it isn't one. */
-static size_t utf8_sequence(const char *text) {
-    unsigned char first = (unsigned char)text[0];
-    size_t length = first < 0x80 ? 1 : first >= 0xC2 && first <= 0xDF ? 2 : first >= 0xE0 && first <= 0xEF ? 3 : 4;
-    if (first >= 0x80 && (first < 0xC2 || first > 0xF4))
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if (((unsigned char)text[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    unsigned char second = (unsigned char)text[1];
-    bool bad = (first == 0xE0 && second < 0xA0) || (first == 0xED && second > 0x9F) || (first == 0xF0 && second < 0x90) ||
-               (first == 0xF4 && second > 0x8F);
-    return bad ? 0 : length;
-}
-
 /* A feed's words in a message must not forge a log line, and must be UTF-8: messages travel as JSON. */
 static void make_showable(char *text) {
     while (*text) {
-        size_t length = utf8_sequence(text);
+        size_t length = scrub_sequence(text, 4); /* the NUL at the end is part of none */
         if (length == 0 || is_control(*text))
             *text = '?';
         text += length ? length : 1;

@@ -32,8 +32,10 @@ struct reading {
     json_source *source;
     void *source_context;
     int source_error; /* -errno of the source, 0 while it's well */
-    char *ahead;      /* octets read ahead */
-    size_t ahead_at, ahead_end;
+    char *ahead;      /* octets read ahead: from ahead_at up to ahead_settled ready, the rest waits for more */
+    size_t ahead_at, ahead_settled, ahead_end;
+    bool scrubs; /* mends text on its way (feeds/scrub.h) */
+    bool mended; /* had to */
     bool source_ended;
     uint64_t source_octets; /* handed to the JSON reader so far */
 
@@ -43,7 +45,10 @@ struct reading {
     bool last_line_whole; /* the text so far ended with a newline */
 };
 
-/* The octets read ahead, then the source's. A json_source; context is the reading. */
+/* Reads ahead up to READING_AHEAD octets once all that is settled has been handed out. 0 or -errno. */
+int reading_fill(struct reading *reading);
+
+/* What was read ahead, then the source's. A json_source; context is the reading. */
 long reading_source(void *reading, char *buffer, size_t size);
 
 /* The next line of a list without its newline and CR, NUL-terminated, valid until the next call. 1, 0 at the end, -errno of the

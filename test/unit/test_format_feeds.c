@@ -5,10 +5,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
 
+#include "feeds/scrub.h"
 #include "feeds_collect.h"
 
 static void expect(const struct collected *result, const char *indicators) {
@@ -248,6 +250,52 @@ static void registry(void **state) {
     assert_int_equal(format_default_confidence(FORMAT_OTX), 50);
 }
 
+/* Cut anywhere, what is mended comes out the same, and what is sound untouched. */
+static void scrubbed(void **state) {
+    static const char sick[] = "a\xFF\"\\ud83d\\ude00 \\ud800\\ud800\\udc00 \\\\ud800 "
+                               "\\udc00\\n\xE2\x82\xE2\x82\xAC\xED\xA0\x80\xF4\x90\x80\x80\xC0\xAF\\u12";
+    static const char well[] = "a?\"\\ud83d\\ude00 \\u003f\\ud800\\udc00 \\\\ud800 \\u003f\\n??\xE2\x82\xAC?????????\\u12";
+    for (size_t cut = 1; cut < sizeof sick; cut++) {
+        char out[sizeof sick] = "", piece[sizeof sick];
+        size_t done = 0, kept = 0, given = 0;
+        bool mended = false;
+        while (given < sizeof sick - 1 || kept > 0) {
+            size_t more = sizeof sick - 1 - given < cut ? sizeof sick - 1 - given : cut;
+            memcpy(piece + kept, sick + given, more);
+            given += more;
+            size_t settled = scrub(piece, kept + more, given == sizeof sick - 1, &mended);
+            assert_true(kept + more - settled <= SCRUB_REST_MAX);
+            memcpy(out + done, piece, settled);
+            done += settled;
+            kept = kept + more - settled;
+            memmove(piece, piece + settled, kept);
+        }
+        assert_int_equal(done, sizeof sick - 1);
+        assert_true(mended);
+        assert_string_equal(out, well);
+    }
+}
+
+/* Octets that aren't UTF-8, a half surrogate, an attachment of two megabytes: the other records are none the worse. */
+static void mended(void **state) {
+    const struct collected *result = collect(
+        FORMAT_THREATFOX, "{\"1\":[{\"ioc_value\":\"a\xFF.example\",\"ioc_type\":\"domain\"}],\"2\":[{\"ioc_value\":\"b.example\","
+                          "\"ioc_type\":\"domain\","
+                          "\"malware_printable\":\"x\\ud800\"}],\"3\":[{\"ioc_value\":\"c.example\",\"ioc_type\":\"domain\"}]}");
+    assert_int_equal(result->error, 0);
+    assert_string_equal(result->indicators, "domain b.example family=x? ref=https://threatfox.abuse.ch/ioc/2/ id=2\n"
+                                            "domain c.example ref=https://threatfox.abuse.ch/ioc/3/ id=3\n");
+    assert_int_equal(result->fault_count, 1);
+    assert_int_equal(result->ignored_count, 1);
+    enum { DATA = 2 << 20 };
+    char *text = malloc(DATA + 256);
+    size_t used = (size_t)sprintf(text, "{\"Event\":{\"Attribute\":[{\"type\":\"malware-sample\",\"value\":\"x\",\"data\":\"");
+    memset(text + used, 'A', DATA);
+    strcpy(text + used + DATA, "\"},{\"type\":\"domain\",\"to_ids\":true,\"value\":\"a.example\"}]}}");
+    expect(collect(FORMAT_MISP, text), "domain a.example\n");
+    free(text);
+}
+
 static long broken(void *context, char *buffer, size_t size) {
     return -EIO;
 }
@@ -287,6 +335,8 @@ int main(void) {
         cmocka_unit_test(otx_pages),
         cmocka_unit_test(warninglists),
         cmocka_unit_test(registry),
+        cmocka_unit_test(scrubbed),
+        cmocka_unit_test(mended),
         cmocka_unit_test(errors_pass_through),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
