@@ -9,6 +9,8 @@
 
 #include "hits/log_file.h"
 
+enum { TORN_MAX = 65536 /* octets at the end of a file in which the end of its last whole line is looked for */ };
+
 struct log_file {
     char *path; /* NULL: off */
     int fd;     /* -1: not open */
@@ -82,6 +84,53 @@ void log_file_free(struct log_file *file) {
     free(file);
 }
 
+const char *log_file_where(const struct log_file *file) {
+    return file->path;
+}
+
+void log_file_reopen(struct log_file *file) {
+    close_file(file);
+}
+
+/* A kill -9 in the middle of write() can leave the beginning of a line at the end: takes it back. Nobody else writes here. */
+static void cut_torn_end(int fd, const struct stat *at) {
+    char end[TORN_MAX];
+    off_t from = at->st_size > TORN_MAX ? at->st_size - TORN_MAX : 0;
+    if (!S_ISREG(at->st_mode) || at->st_size == 0)
+        return;
+    ssize_t n = pread(fd, end, (size_t)(at->st_size - from), from);
+    if (n <= 0 || end[n - 1] == '\n')
+        return;
+    const char *last = memrchr(end, '\n', (size_t)n);
+    if (last == NULL && from > 0)
+        return; /* no line of ours is so long */
+    if (ftruncate(fd, last == NULL ? 0 : from + (last + 1 - end)) < 0) {
+        ssize_t ended = write(fd, "\n", 1); /* at least the next line stands by itself */
+        (void)ended;
+    }
+}
+
+/* Makes fd the file that the path names now. 0 or -errno. */
+static int open_file(struct log_file *file) {
+    struct stat at;
+    if (file->fd >= 0 && stat(file->path, &at) == 0 && at.st_dev == file->device && at.st_ino == file->inode)
+        return 0;
+    int fd = open(file->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
+    if (fd < 0)
+        return -errno;
+    if (fstat(fd, &at) < 0) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    close_file(file);
+    cut_torn_end(fd, &at);
+    file->fd = fd;
+    file->device = at.st_dev;
+    file->inode = at.st_ino;
+    return 0;
+}
+
 int log_file_path(struct log_file *file, const char *path) {
     if (path != NULL && file->path != NULL && strcmp(path, file->path) == 0)
         return 0;
@@ -91,34 +140,8 @@ int log_file_path(struct log_file *file, const char *path) {
     close_file(file);
     free(file->path);
     file->path = copy;
-    return 0;
-}
-
-const char *log_file_where(const struct log_file *file) {
-    return file->path;
-}
-
-void log_file_reopen(struct log_file *file) {
-    close_file(file);
-}
-
-/* Makes fd the file that the path names now. 0 or -errno. */
-static int open_file(struct log_file *file) {
-    struct stat at;
-    if (file->fd >= 0 && stat(file->path, &at) == 0 && at.st_dev == file->device && at.st_ino == file->inode)
-        return 0;
-    int fd = open(file->path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
-    if (fd < 0)
-        return -errno;
-    if (fstat(fd, &at) < 0) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    close_file(file);
-    file->fd = fd;
-    file->device = at.st_dev;
-    file->inode = at.st_ino;
+    if (copy != NULL)
+        open_file(file); /* so that a torn end is mended now; a failure is told with the first line that is lost for it */
     return 0;
 }
 

@@ -29,7 +29,7 @@ enum {
     WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
     WRITER_ROUND = 65536,        /* records taken from a ring in a round: then timers get their turn */
     WRITER_PROGRESS = 2000,      /* open windows brought up to date in the ledger between two rounds: some 10 ms */
-    WRITER_BATCH = 1 << 20,      /* octets of lines before they are written within a round */
+    WRITER_BATCH = 1 << 18,      /* octets of lines before they are written within a round */
     WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
     WRITER_STOP_MS = 1500,       /* what is still in the rings after that is lost, and counted */
 };
@@ -512,8 +512,11 @@ void writer_unfollow(struct writer *writer, int id) {
 }
 
 void writer_stats(const struct writer *writer, struct writer_stats *stats) {
-    *stats = (struct writer_stats){
-        .hits = atomic_load(&writer->hits), .lines = atomic_load(&writer->lines), .lines_lost = atomic_load(&writer->lines_lost)};
+    *stats = (struct writer_stats){.hits = atomic_load(&writer->hits),
+                                   .lines = atomic_load(&writer->lines),
+                                   .lines_lost = atomic_load(&writer->lines_lost),
+                                   .ledger_lost = atomic_load(&writer->ledger_lost),
+                                   .clients = atomic_load(&writer->machines)};
     for (size_t i = 0; i < writer->ring_count; i++) {
         stats->ring_lost_hits += ring_lost(writer->rings[i], RECORD_HIT);
         stats->ring_lost_asked += ring_lost(writer->rings[i], RECORD_ASKED);

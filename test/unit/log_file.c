@@ -71,6 +71,23 @@ static void test_append(void **state) {
     holds(place->path, "one\ntwo\nthree\n");
 }
 
+/* What a kill -9 in the middle of a write leaves. */
+static void test_torn_end(void **state) {
+    struct place *place = *state;
+    int error, fd = open(place->path, O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "one\ntwo\nthr", 11), 11);
+    close(fd);
+    log_file_reopen(place->file);
+    put(place, "four\n", &error);
+    holds(place->path, "one\ntwo\nfour\n");
+    fd = open(place->path, O_WRONLY | O_TRUNC, 0600);
+    assert_int_equal(write(fd, "torn", 4), 4);
+    close(fd);
+    log_file_reopen(place->file);
+    put(place, "five\n", &error);
+    holds(place->path, "five\n");
+}
+
 static void test_rotation(void **state) {
     struct place *place = *state;
     char old[192];
@@ -126,6 +143,7 @@ static void test_full_disk(void **state) {
 /* A pipe can't be cut: the torn line is completed before the next one. */
 static void test_torn_line_in_a_pipe(void **state) {
     struct place *place = *state;
+    unlink(place->path);
     assert_int_equal(mkfifo(place->path, 0600), 0);
     int reader = open(place->path, O_RDONLY | O_NONBLOCK), error, octets = 0;
     assert_true(reader >= 0);
@@ -152,6 +170,7 @@ static void test_torn_line_in_a_pipe(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_append, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_torn_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_folder_appears, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
