@@ -8,7 +8,6 @@ enum {
     OPTION_MAC = 65001,    /* dnsmasq --add-mac, six raw octets */
     UDP_MIN = 512,         /* what every client takes (RFC 1035 section 4.2.1) */
     OPT_FIXED = 11,        /* root owner, type, size, flags, length */
-    CLASS_ANY = 255,
 };
 
 typedef uint8_t chunk __attribute__((vector_size(16)));
@@ -160,6 +159,6 @@ enum message_fault message_parse(struct message *message, const uint8_t *packet,
     else if (additional != 0 || at != length)
         fault = read_additional(message, packet, length, at, additional);
     if (fault == MESSAGE_OK && class != CLASS_IN)
-        return class == CLASS_ANY || class == 0 ? MESSAGE_FORMERR : MESSAGE_REFUSED;
+        return MESSAGE_REFUSED;
     return fault == MESSAGE_OK ? check_type(message->question.type) : fault;
 }
