@@ -13,22 +13,20 @@ enum contents {
 /* A zone is `name`, or, where `high` isn't 0, one decimal label from low to high in front of it. */
 struct local_zone {
     const char *name;
-    uint8_t length; /* octets of name */
     enum contents contents;
+    uint8_t length; /* octets of name */
     uint8_t low, high;
 };
 
-#define ZONE(name, contents)                                                                                                       \
-    { name, sizeof(name), contents, 0, 0 }
-#define ZONES(low, high, name)                                                                                                     \
-    { name, sizeof(name), EMPTY, low, high }
+/* One zone a line, one literal a label. */
+/* clang-format off */
+#define ZONE(name, contents) {name, contents, sizeof(name), 0, 0}
+#define ZONES(low, high, name) {name, EMPTY, sizeof(name), low, high}
 #define V4 "\7in-addr\4arpa"
 #define V6 "\3ip6\4arpa"
-#define ZERO                                                                                                                       \
-    "\1"                                                                                                                           \
-    "0"
-#define ZEROES8 ZERO ZERO ZERO ZERO ZERO ZERO ZERO ZERO
-#define ZEROES31 ZEROES8 ZEROES8 ZEROES8 ZERO ZERO ZERO ZERO ZERO ZERO ZERO
+#define ZERO "\1" "0"
+#define ZEROES_8 ZERO ZERO ZERO ZERO ZERO ZERO ZERO ZERO
+#define ZEROES_31 ZEROES_8 ZEROES_8 ZEROES_8 ZERO ZERO ZERO ZERO ZERO ZERO ZERO
 
 static const struct local_zone zones[] = {
     ZONE("\11localhost", LOOPBACK),
@@ -36,125 +34,28 @@ static const struct local_zone zones[] = {
     ZONE("\5onion", EMPTY),
     ZONE("\4home\4arpa", EMPTY),
     ZONE("\10resolver\4arpa", HOLLOW),
-    ZONE("\1"
-         "1"
-         "\1"
-         "0"
-         "\1"
-         "0"
-         "\3"
-         "127" V4,
-         LOCALHOST),
-    ZONE("\1"
-         "0" V4,
-         EMPTY),
-    ZONE("\2"
-         "10" V4,
-         EMPTY),
-    ZONES(64, 127,
-          "\3"
-          "100" V4),
-    ZONE("\3"
-         "127" V4,
-         EMPTY),
-    ZONE("\3"
-         "254"
-         "\3"
-         "169" V4,
-         EMPTY),
-    ZONES(16, 31,
-          "\3"
-          "172" V4),
-    ZONE("\1"
-         "2"
-         "\1"
-         "0"
-         "\3"
-         "192" V4,
-         EMPTY),
-    ZONE("\3"
-         "168"
-         "\3"
-         "192" V4,
-         EMPTY),
-    ZONE("\3"
-         "100"
-         "\2"
-         "51"
-         "\3"
-         "198" V4,
-         EMPTY),
-    ZONE("\3"
-         "113"
-         "\1"
-         "0"
-         "\3"
-         "203" V4,
-         EMPTY),
-    ZONE("\3"
-         "255"
-         "\3"
-         "255"
-         "\3"
-         "255"
-         "\3"
-         "255" V4,
-         EMPTY),
-    ZONE("\1"
-         "1" ZEROES31 V6,
-         LOCALHOST),
-    ZONE(ZERO ZEROES31 V6, EMPTY),
-    ZONE("\1"
-         "d"
-         "\1"
-         "f" V6,
-         EMPTY),
-    ZONE("\1"
-         "8"
-         "\1"
-         "e"
-         "\1"
-         "f" V6,
-         EMPTY),
-    ZONE("\1"
-         "9"
-         "\1"
-         "e"
-         "\1"
-         "f" V6,
-         EMPTY),
-    ZONE("\1"
-         "a"
-         "\1"
-         "e"
-         "\1"
-         "f" V6,
-         EMPTY),
-    ZONE("\1"
-         "b"
-         "\1"
-         "e"
-         "\1"
-         "f" V6,
-         EMPTY),
-    ZONE("\1"
-         "8"
-         "\1"
-         "b"
-         "\1"
-         "d"
-         "\1"
-         "0"
-         "\1"
-         "1"
-         "\1"
-         "0"
-         "\1"
-         "0"
-         "\1"
-         "2" V6,
-         EMPTY),
+    ZONE("\1" "1" "\1" "0" "\1" "0" "\3" "127" V4, LOCALHOST),
+    ZONE("\1" "0" V4, EMPTY),
+    ZONE("\2" "10" V4, EMPTY),
+    ZONES(64, 127, "\3" "100" V4),
+    ZONE("\3" "127" V4, EMPTY),
+    ZONE("\3" "254" "\3" "169" V4, EMPTY),
+    ZONES(16, 31, "\3" "172" V4),
+    ZONE("\1" "2" "\1" "0" "\3" "192" V4, EMPTY),
+    ZONE("\3" "168" "\3" "192" V4, EMPTY),
+    ZONE("\3" "100" "\2" "51" "\3" "198" V4, EMPTY),
+    ZONE("\3" "113" "\1" "0" "\3" "203" V4, EMPTY),
+    ZONE("\3" "255" "\3" "255" "\3" "255" "\3" "255" V4, EMPTY),
+    ZONE("\1" "1" ZEROES_31 V6, LOCALHOST),
+    ZONE(ZERO ZEROES_31 V6, EMPTY),
+    ZONE("\1" "d" "\1" "f" V6, EMPTY),
+    ZONE("\1" "8" "\1" "e" "\1" "f" V6, EMPTY),
+    ZONE("\1" "9" "\1" "e" "\1" "f" V6, EMPTY),
+    ZONE("\1" "a" "\1" "e" "\1" "f" V6, EMPTY),
+    ZONE("\1" "b" "\1" "e" "\1" "f" V6, EMPTY),
+    ZONE("\1" "8" "\1" "b" "\1" "d" "\1" "0" "\1" "1" "\1" "0" "\1" "0" "\1" "2" V6, EMPTY),
 };
+/* clang-format on */
 
 /* The octets of a name that stand before a suffix of it; -1 if it isn't one (that begins at a label). */
 static int octets_before(const struct name *name, const char *suffix, unsigned length) {

@@ -45,7 +45,6 @@ static void drop_links(struct query *query) {
     for (unsigned i = 0; i < query->links; i++)
         answer_unref(query->link[i]);
     query->links = 0;
-    query->stale_links = 0;
 }
 
 static bool taps(const struct config *config) {
@@ -76,32 +75,37 @@ static uint32_t age_of(const struct query_env *env, const struct answer *answer)
 
 /* --- writing what was gathered --- */
 
-static bool link_is_stale(const struct query *query, unsigned i) {
-    return query->stale_links >> i & 1;
+static bool any_stale(const struct query *query) {
+    for (unsigned i = 0; i < query->links; i++) {
+        if (query->link_stale[i])
+            return true;
+    }
+    return false;
 }
 
 static void put_link(struct turn *turn, struct reply_parts *parts, unsigned i, unsigned cnames) {
     const struct answer *link = turn->query->link[i];
-    reply_chain(parts, link, age_of(turn->env, link), link_is_stale(turn->query, i), cnames);
+    reply_chain(parts, link, age_of(turn->env, link), turn->query->link_stale[i], cnames);
 }
 
 /* The truth: all links, as upstream gave them. */
 static enum query_wish send_links(struct turn *turn) {
     struct query *query = turn->query;
     const struct answer *last = query->link[query->links - 1];
-    if (query->stale_links)
+    bool stale = any_stale(query);
+    if (stale)
         stat_add(turn->env->stats, STAT_STALE, 1);
     if (query->links == 1)
-        return send_reply(turn, reply_answer(&turn->reply, last, age_of(turn->env, last), link_is_stale(query, 0)));
+        return send_reply(turn, reply_answer(&turn->reply, last, age_of(turn->env, last), query->link_stale[0]));
     struct reply_parts parts;
     bool authentic = true;
-    reply_begin(&parts, &turn->reply, query->stale_links ? REPLY_EDE_STALE : 0);
+    reply_begin(&parts, &turn->reply, stale ? REPLY_EDE_STALE : 0);
     parts.signatures = true;
     for (unsigned i = 0; i < query->links; i++) {
         put_link(turn, &parts, i, UINT_MAX);
         authentic &= (query->link[i]->flags & ANSWER_AUTHENTIC) != 0;
     }
-    reply_authority(&parts, last, age_of(turn->env, last), link_is_stale(query, query->links - 1U));
+    reply_authority(&parts, last, age_of(turn->env, last), query->link_stale[query->links - 1]);
     return send_reply(turn, reply_end(&parts, last->rcode, authentic));
 }
 
@@ -128,7 +132,7 @@ static enum query_wish send_target(struct turn *turn, const struct name *target)
         for (unsigned i = query->kept_links; i < query->links; i++)
             put_link(turn, &parts, i, UINT_MAX);
         const struct answer *last = query->link[query->links - 1];
-        reply_authority(&parts, last, age_of(turn->env, last), link_is_stale(query, query->links - 1U));
+        reply_authority(&parts, last, age_of(turn->env, last), query->link_stale[query->links - 1]);
         rcode = last->rcode;
     }
     return send_reply(turn, reply_end(&parts, rcode, false));
@@ -335,8 +339,7 @@ static enum query_wish judge_signed(struct turn *turn) {
 /* Takes an answer (and its reference) as the next link. */
 static enum query_wish take(struct turn *turn, struct answer *answer, bool stale) {
     struct query *query = turn->query;
-    if (stale)
-        query->stale_links |= 1U << query->links;
+    query->link_stale[query->links] = stale;
     query->link[query->links++] = answer;
     if (query->step == STEP_SIGNED)
         return judge_signed(turn);
@@ -493,7 +496,6 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     query->pinned = query->policy_over = query->blank = query->hit = false;
     query->step = STEP_ANSWER;
     query->links = query->kept_links = query->kept_cnames = 0;
-    query->stale_links = 0;
     query->stale = NULL;
     query->began_ms = env->now_ms;
     query->via.length = 0;

@@ -82,11 +82,11 @@ struct query {
     uint8_t kept_links;                   /* of those, the ones that lead to a cname rule's match; the rest is its target's */
     uint8_t kept_cnames;                  /* of the last kept link's chain */
     uint64_t began_ms;                    /* monotonic */
-    uint32_t stale_links;                 /* bit i: link i is stale */
     struct answer *stale;                 /* of ask.question: served when the deadline passes or asking fails */
     struct answer *link[QUERY_CHAIN_MAX]; /* the chain so far */
-    struct matched decision;              /* what policy decided and waits for upstream: a cname's target, break_dnssec */
-    struct name via;                      /* where the decision matched; length 0: at the query name */
+    bool link_stale[QUERY_CHAIN_MAX];
+    struct matched decision; /* what policy decided and waits for upstream: a cname's target, break_dnssec */
+    struct name via;         /* where the decision matched; length 0: at the query name */
     struct message message;
     const uint8_t *packet; /* header and question as the client sent them: the packet itself, then `head` */
     uint8_t head[WIRE_HEADER + WIRE_QUESTION_MAX];
