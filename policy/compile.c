@@ -208,11 +208,11 @@ static int write_sections(struct ruleset *rules, struct snapshot_header *header,
     /* zones carry counts of rules that the tables below add to: their place comes first, their content last */
     output_reserve(output, SECTION_ZONES, rules->zones.count * sizeof(struct snapshot_zone));
     write_growing(output, SECTION_ZONE_CLIENTS, &rules->zone_clients);
-    rc = compile_prefixes(rules, &rules->ips, output, cold, SECTION_IP_KEYS, &header->trigger[TRIGGER_IP]);
+    rc = compile_prefixes(rules, &rules->ips, output, cold, SECTION_IPS, &header->trigger[TRIGGER_IP]);
     if (rc == 0)
-        rc = compile_prefixes(rules, &rules->clients, output, cold, SECTION_CLIENT_KEYS, &header->trigger[TRIGGER_CLIENT]);
+        rc = compile_prefixes(rules, &rules->clients, output, cold, SECTION_CLIENTS, &header->trigger[TRIGGER_CLIENT]);
     if (rc == 0)
-        rc = compile_prefixes(rules, &rules->shields, output, cold, SECTION_SHIELD_KEYS, &shields);
+        rc = compile_prefixes(rules, &rules->shields, output, cold, SECTION_SHIELDS, &shields);
     if (rc != 0)
         return rc;
     output_section(output, SECTION_LABELS, rules->labels.elements, rules->labels.count * sizeof(struct label));

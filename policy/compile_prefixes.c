@@ -13,12 +13,13 @@ struct entry {
     unsigned confidence;
 };
 
+/* One family of a table. */
 struct table {
     struct prefix_key *sorted; /* distinct prefixes */
     struct prefix_node *node;  /* in the same order; parents by that order's numbers from 1 */
     size_t count;
-    uint32_t *place; /* where each goes in Eytzinger order */
-    struct growing rules;
+    uint32_t *place;       /* where each goes in Eytzinger order */
+    struct growing *rules; /* struct prefix_rule: of both families */
 };
 
 static int compare_keys(struct prefix_key a, struct prefix_key b) {
@@ -31,10 +32,13 @@ static bool same_prefix(const struct entry *a, const struct entry *b) {
     return compare_keys(a->item.key, b->item.key) == 0 && a->item.length == b->item.length;
 }
 
-/* By address, length, zone, confidence (highest first), age. */
+/* IPv4 first; then by address, length, zone, confidence (highest first), age. */
 static int by_precedence(const void *a, const void *b) {
     const struct entry *x = a;
     const struct entry *y = b;
+    bool v4 = prefix_key_is_v4(x->item.key, x->item.length);
+    if (v4 != prefix_key_is_v4(y->item.key, y->item.length))
+        return v4 ? -1 : 1;
     int order = compare_keys(x->item.key, y->item.key);
     if (order != 0)
         return order;
@@ -76,7 +80,7 @@ static int add_rule(struct ruleset *rules, struct table *table, struct cold *col
             return rc;
     }
     ((struct snapshot_zone *)rules->zones.data)[entry->zone].rules++;
-    if (growing_add(&table->rules, &rule, 1) != 0)
+    if (growing_add(table->rules, &rule, 1) != 0)
         return -ENOMEM;
     return cold_add(cold, record, length);
 }
@@ -96,7 +100,7 @@ static int make_nodes(struct ruleset *rules, struct table *table, struct cold *c
         size_t parent = table->count;
         while (parent > 0 && !node_covers(table, parent - 1, &entries[i]))
             parent = table->node[parent - 1].parent;
-        size_t first_rule = table->rules.count;
+        size_t first_rule = table->rules->count;
         for (size_t j = i, end; with_rules && j < next; j = end) {
             for (end = j + 1; end < next && entries[end].zone == entries[j].zone; end++)
                 ;
@@ -108,7 +112,7 @@ static int make_nodes(struct ruleset *rules, struct table *table, struct cold *c
         table->node[table->count++] = (struct prefix_node){
             .parent = (uint32_t)parent,
             .rules = (uint32_t)first_rule,
-            .rule_count = (uint32_t)(table->rules.count - first_rule) & 0xffffff,
+            .rule_count = (uint32_t)(table->rules->count - first_rule) & 0xffffff,
             .length = entries[i].item.length,
         };
     }
@@ -124,48 +128,73 @@ static void place_nodes(struct table *table, size_t node, size_t *next) {
     place_nodes(table, 2 * node + 1, next);
 }
 
-static int write_table(struct table *table, struct output *output, enum section keys) {
-    struct prefix_key *key = calloc(table->count + 1, sizeof *key);
-    struct prefix_node *node = calloc(table->count + 1, sizeof *node);
-    if (key != NULL && node != NULL) {
+static int write_table(struct table *table, struct output *output, enum section keys, bool v4) {
+    size_t nodes = table->count > 0 ? table->count + 1 : 0;
+    struct prefix_key *key = calloc(nodes + 1, sizeof *key);
+    struct prefix_node *node = calloc(nodes + 1, sizeof *node);
+    uint32_t *v4_key = calloc(nodes + 1, sizeof *v4_key);
+    int rc = key != NULL && node != NULL && v4_key != NULL ? 0 : -ENOMEM;
+    if (rc == 0) {
         for (size_t i = 1; i <= table->count; i++) {
             uint32_t place = table->place[i];
             key[place] = table->sorted[i - 1];
+            v4_key[place] = (uint32_t)key[place].low;
             node[place] = table->node[i - 1];
             node[place].parent = table->place[node[place].parent]; /* place[0] is 0: none */
         }
-        size_t nodes = table->count > 0 ? table->count + 1 : 0;
-        output_section(output, keys, key, nodes * sizeof *key);
+        if (v4)
+            output_section(output, keys, v4_key, nodes * sizeof *v4_key);
+        else
+            output_section(output, keys, key, nodes * sizeof *key);
         output_section(output, keys + 1, node, nodes * sizeof *node);
-        output_section(output, keys + 2, table->rules.data, table->rules.count * sizeof(struct prefix_rule));
     }
-    int rc = key != NULL && node != NULL ? 0 : -ENOMEM;
     free(key);
     free(node);
+    free(v4_key);
     return rc;
 }
 
-int compile_prefixes(struct ruleset *rules, struct prefix_items *items, struct output *output, struct cold *cold, enum section keys,
-                     uint64_t *rule_count) {
-    bool with_rules = keys != SECTION_SHIELD_KEYS;
-    struct table table = {.rules.element_size = sizeof(struct prefix_rule)};
-    struct entry *entries = sorted_entries(rules, items, with_rules);
-    table.sorted = malloc((items->count + 1) * sizeof *table.sorted);
-    table.node = malloc((items->count + 1) * sizeof *table.node);
-    table.place = calloc(items->count + 1, sizeof *table.place);
-    int rc = entries != NULL && table.sorted != NULL && table.node != NULL && table.place != NULL ? 0 : -ENOMEM;
+/* The entries of one family: its two sections. */
+static int compile_family(struct ruleset *rules, struct growing *all_rules, const struct entry *entries, size_t count,
+                          struct output *output, struct cold *cold, enum section keys, bool v4, bool with_rules) {
+    struct table table = {
+        .sorted = malloc((count + 1) * sizeof *table.sorted),
+        .node = malloc((count + 1) * sizeof *table.node),
+        .place = calloc(count + 1, sizeof *table.place),
+        .rules = all_rules,
+    };
+    int rc = table.sorted != NULL && table.node != NULL && table.place != NULL ? 0 : -ENOMEM;
     if (rc == 0)
-        rc = make_nodes(rules, &table, cold, entries, items->count, with_rules);
+        rc = make_nodes(rules, &table, cold, entries, count, with_rules);
     if (rc == 0) {
         size_t next = 0;
         place_nodes(&table, 1, &next);
-        rc = write_table(&table, output, keys);
+        rc = write_table(&table, output, keys, v4);
     }
-    *rule_count += table.rules.count;
-    free(entries);
     free(table.sorted);
     free(table.node);
     free(table.place);
-    free(table.rules.data);
+    return rc;
+}
+
+int compile_prefixes(struct ruleset *rules, struct prefix_items *items, struct output *output, struct cold *cold,
+                     enum section first, uint64_t *rule_count) {
+    bool with_rules = first != SECTION_SHIELDS;
+    struct growing all_rules = {.element_size = sizeof(struct prefix_rule)};
+    struct entry *entries = sorted_entries(rules, items, with_rules);
+    if (entries == NULL)
+        return -ENOMEM;
+    size_t v4 = 0;
+    while (v4 < items->count && prefix_key_is_v4(entries[v4].item.key, entries[v4].item.length))
+        v4++;
+    int rc = compile_family(rules, &all_rules, entries, v4, output, cold, first + TABLE_V4_KEYS, true, with_rules);
+    if (rc == 0)
+        rc = compile_family(rules, &all_rules, entries + v4, items->count - v4, output, cold, first + TABLE_V6_KEYS, false,
+                            with_rules);
+    if (rc == 0)
+        output_section(output, first + TABLE_RULES, all_rules.data, all_rules.count * sizeof(struct prefix_rule));
+    *rule_count += all_rules.count;
+    free(entries);
+    free(all_rules.data);
     return rc != 0 ? rc : output->error;
 }

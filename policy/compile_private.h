@@ -53,8 +53,8 @@ struct names {
 };
 int compile_names(struct names *names);
 
-/* policy/compile_prefixes.c: the three sections of one table from `keys` on. `trigger` counts are added to the header. */
-int compile_prefixes(struct ruleset *rules, struct prefix_items *items, struct output *output, struct cold *cold, enum section keys,
-                     uint64_t *rule_count);
+/* policy/compile_prefixes.c: the sections of one table, from `first` on. Adds to *rule_count. */
+int compile_prefixes(struct ruleset *rules, struct prefix_items *items, struct output *output, struct cold *cold,
+                     enum section first, uint64_t *rule_count);
 
 #endif

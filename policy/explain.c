@@ -56,10 +56,9 @@ static void offer_prefixes(struct explanation *explanation, const struct prefix_
                            const struct ip *address) {
     const struct snapshot *snapshot = explanation->search.snapshot;
     uint64_t first_rule = snapshot->header->entries + (trigger == TRIGGER_CLIENT ? snapshot->ips.rules : 0);
-    struct prefix_key key = prefix_key_of(address);
-    bool shielded = trigger == TRIGGER_IP && prefix_table_find(&snapshot->shields, key) != 0;
-    for (uint32_t node = prefix_table_find(table, key); node != 0; node = prefix_table_parent(table, node)) {
-        const struct prefix_node *at = &table->node[node];
+    bool shielded = trigger == TRIGGER_IP && prefix_table_find(&snapshot->shields, address).node != NULL;
+    for (struct prefix_walk walk = prefix_table_find(table, address); walk.node != NULL; prefix_walk_next(&walk)) {
+        const struct prefix_node *at = walk.node;
         for (uint32_t i = at->rules; i < at->rules + at->rule_count; i++)
             offer(explanation, (struct covering){
                                    .profile = &snapshot->profiles[table->rule[i].profile],

@@ -141,7 +141,8 @@ bool match_is_protected(struct search *search, bool *any_rule) {
         }
         for (uint32_t at = cursor->at; at < cursor->end && !*any_rule; at++) {
             const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, at);
-            *any_rule = profile != NULL && match_holds((enum match)profile->match, cursor->self);
+            *any_rule = profile != NULL && (profile->flags & PROFILE_PROTECTS) == 0 &&
+                        match_holds((enum match)profile->match, cursor->self);
         }
     }
     return false;
@@ -156,9 +157,10 @@ bool snapshot_zone_admits(const struct snapshot *snapshot, const struct snapshot
     if (client == NULL)
         return false;
     struct prefix_key key = prefix_key_of(client);
-    const struct zone_client *clients = snapshot->zone_clients + zone->clients;
+    bool v4 = prefix_key_is_v4(key, 128);
+    const struct zone_client *clients = snapshot->zone_clients + zone->clients + (v4 ? 0 : zone->v4_clients);
     uint32_t low = 0;
-    for (uint32_t count = zone->client_count; count > 0;) {
+    for (uint32_t count = v4 ? zone->v4_clients : zone->v6_clients; count > 0;) {
         uint32_t half = count / 2;
         struct prefix_key middle = clients[low + half].key;
         bool right = middle.high < key.high || (middle.high == key.high && middle.low <= key.low);
@@ -186,7 +188,8 @@ static bool pick_domain(struct search *search, uint32_t zone, struct candidate *
         struct cursor *cursor = &search->cursor[i];
         for (; cursor->at < cursor->end; match_step(cursor)) {
             const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, cursor->at);
-            if (profile == NULL || profile->zone < zone || !match_holds((enum match)profile->match, cursor->self))
+            if (profile == NULL || (profile->flags & PROFILE_PROTECTS) || profile->zone < zone ||
+                !match_holds((enum match)profile->match, cursor->self))
                 continue;
             uint32_t code_length = bucket_code_length(&cursor->view, cursor->at, profile);
             uint32_t expires = profile->flags & PROFILE_EXPIRES ? snapshot_expires(&cursor->view, cursor->offset, code_length) : 0;
@@ -208,30 +211,48 @@ static bool pick_domain(struct search *search, uint32_t zone, struct candidate *
     return found;
 }
 
+/* Eytzinger search: the greatest key that isn't greater than the one wanted is where the path last went right. */
+static uint32_t last_right(uint64_t node) {
+    return (uint32_t)(node >> (__builtin_ctzll(node) + 1));
+}
+
+static const struct prefix_node *find_v4(const struct prefix_table *table, uint32_t wanted) {
+    uint64_t node = 1;
+    while (node < table->v4_nodes) {
+        __builtin_prefetch(table->v4_key + 16 * node); /* four levels on: sixteen keys, one line */
+        node = 2 * node + (table->v4_key[node] <= wanted);
+    }
+    uint32_t found = last_right(node);
+    while (found != 0 && (uint64_t)(table->v4_key[found] ^ wanted) >> (128 - table->v4_node[found].length) != 0)
+        found = table->v4_node[found].parent;
+    return found != 0 ? &table->v4_node[found] : NULL;
+}
+
 static inline unsigned __int128 wide_key(struct prefix_key key) {
     return (unsigned __int128)key.high << 64 | key.low;
 }
 
-static bool node_covers(const struct prefix_table *table, uint32_t node, struct prefix_key key) {
-    unsigned length = table->node[node].length;
-    return length == 0 || (wide_key(table->key[node]) ^ wide_key(key)) >> (128 - length) == 0;
+static const struct prefix_node *find_v6(const struct prefix_table *table, unsigned __int128 wanted) {
+    uint64_t node = 1;
+    while (node < table->v6_nodes) {
+        __builtin_prefetch(table->v6_key + 4 * node);
+        node = 2 * node + (wide_key(table->v6_key[node]) <= wanted);
+    }
+    uint32_t found = last_right(node);
+    while (found != 0) {
+        unsigned length = table->v6_node[found].length;
+        if (length == 0 || (wide_key(table->v6_key[found]) ^ wanted) >> (128 - length) == 0)
+            return &table->v6_node[found];
+        found = table->v6_node[found].parent;
+    }
+    return NULL;
 }
 
-uint32_t prefix_table_find(const struct prefix_table *table, struct prefix_key key) {
-    if (table->nodes == 0)
-        return 0;
-    unsigned __int128 wanted = wide_key(key);
-    uint64_t node = 1;
-    while (node < table->nodes) {
-        __builtin_prefetch(table->key + 4 * node); /* the grandchildren share a line */
-        node = 2 * node + (wide_key(table->key[node]) <= wanted);
-    }
-    /* up to where the path last went right: the greatest key that isn't greater */
-    node >>= __builtin_ctzll(node) + 1;
-    uint32_t found = (uint32_t)node;
-    while (found != 0 && !node_covers(table, found, key))
-        found = table->node[found].parent;
-    return found;
+struct prefix_walk prefix_table_find(const struct prefix_table *table, const struct ip *ip) {
+    struct prefix_key key = prefix_key_of(ip);
+    if (prefix_key_is_v4(key, 128))
+        return (struct prefix_walk){.nodes = table->v4_node, .node = find_v4(table, (uint32_t)key.low)};
+    return (struct prefix_walk){.nodes = table->v6_node, .node = find_v6(table, wide_key(key))};
 }
 
 /* The rule that goes first for any of the addresses in the first zone from `zone` on that has one. */
@@ -241,11 +262,10 @@ static bool pick_prefix(const struct search *search, const struct prefix_table *
     uint64_t first_rule = snapshot->header->entries + (trigger == TRIGGER_CLIENT ? snapshot->ips.rules : 0);
     bool found = false;
     for (size_t i = 0; i < count; i++) {
-        struct prefix_key key = prefix_key_of(&addresses[i]);
-        if (trigger == TRIGGER_IP && prefix_table_find(&snapshot->shields, key) != 0)
+        if (trigger == TRIGGER_IP && prefix_table_find(&snapshot->shields, &addresses[i]).node != NULL)
             continue;
-        for (uint32_t node = prefix_table_find(table, key); node != 0; node = prefix_table_parent(table, node)) {
-            const struct prefix_node *at = &table->node[node];
+        for (struct prefix_walk walk = prefix_table_find(table, &addresses[i]); walk.node != NULL; prefix_walk_next(&walk)) {
+            const struct prefix_node *at = walk.node;
             for (uint32_t j = at->rules; j < at->rules + at->rule_count; j++) {
                 const struct profile *profile = &snapshot->profiles[table->rule[j].profile];
                 if (profile->zone < zone || !in_force(search, profile, table->rule[j].expires))
@@ -335,10 +355,10 @@ void match_query(const struct snapshot *snapshot, const struct name_key *qname, 
         verdict->blank = !verdict->protected_ && !any_rule;
         if (verdict->protected_)
             return;
-    } else if (snapshot->clients.nodes == 0)
+    } else if (prefix_table_is_empty(&snapshot->clients))
         return;
     struct phase phase = {.trigger = TRIGGER_CLIENT, .addresses = client, .count = 1};
-    if (snapshot->clients.nodes != 0 && client != NULL)
+    if (!prefix_table_is_empty(&snapshot->clients) && client != NULL)
         phase.table = &snapshot->clients;
     decide(&search, &phase, verdict);
 }
@@ -346,8 +366,8 @@ void match_query(const struct snapshot *snapshot, const struct name_key *qname, 
 /* True if a rule covers one of the addresses, in force or not. */
 static bool any_ip_rule(const struct snapshot *snapshot, const struct ip *addresses, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        struct prefix_key key = prefix_key_of(&addresses[i]);
-        if (prefix_table_find(&snapshot->ips, key) != 0 && prefix_table_find(&snapshot->shields, key) == 0)
+        if (prefix_table_find(&snapshot->ips, &addresses[i]).node != NULL &&
+            prefix_table_find(&snapshot->shields, &addresses[i]).node == NULL)
             return true;
     }
     return false;
@@ -356,7 +376,7 @@ static bool any_ip_rule(const struct snapshot *snapshot, const struct ip *addres
 void match_answer(const struct snapshot *snapshot, const struct name_key *name, bool first, const struct ip *addresses,
                   size_t count, const struct ip *client, uint32_t now, struct verdict *verdict) {
     verdict_init(verdict, true);
-    bool any_ip = snapshot->ips.nodes != 0 && any_ip_rule(snapshot, addresses, count);
+    bool any_ip = any_ip_rule(snapshot, addresses, count);
     if (first && !any_ip)
         return;
     struct search search;
@@ -381,11 +401,11 @@ void match_answer(const struct snapshot *snapshot, const struct name_key *name, 
 }
 
 bool match_has_client_rules(const struct snapshot *snapshot) {
-    return snapshot->clients.nodes != 0;
+    return !prefix_table_is_empty(&snapshot->clients);
 }
 
 bool match_has_ip_rules(const struct snapshot *snapshot) {
-    return snapshot->ips.nodes != 0;
+    return !prefix_table_is_empty(&snapshot->ips);
 }
 
 /* --- answers -------------------------------------------------------------------------------------------------------------------

@@ -133,9 +133,11 @@ static bool same_bits(const struct ip *a, const struct ip *b, unsigned bits) {
 }
 
 bool prefix_contains(const struct prefix *prefix, const struct ip *ip) {
-    return same_bits(&prefix->ip, ip, prefix->length);
+    return (prefix->length >= V4_BITS || !ip_is_v4(ip)) && same_bits(&prefix->ip, ip, prefix->length);
 }
 
 bool prefix_covers(const struct prefix *outer, const struct prefix *inner) {
+    if (outer->length < V4_BITS && inner->length >= V4_BITS && ip_is_v4(&inner->ip))
+        return false;
     return outer->length <= inner->length && same_bits(&outer->ip, &inner->ip, outer->length);
 }

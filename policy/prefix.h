@@ -31,6 +31,7 @@ size_t ip_to_text(const struct ip *ip, char text[IP_TEXT_MAX]); /* RFC 5952; IPv
  * 0 or -EINVAL with *why (static string) if why isn't NULL. */
 int prefix_from_text(struct prefix *prefix, const char *text, size_t length, bool loose, const char **why);
 size_t prefix_to_text(const struct prefix *prefix, char text[PREFIX_TEXT_MAX]); /* a whole address without /length */
+/* ::/0 and other IPv6 prefixes shorter than /96 do not reach into IPv4: who writes them means IPv6. */
 bool prefix_contains(const struct prefix *prefix, const struct ip *ip);
 bool prefix_covers(const struct prefix *outer, const struct prefix *inner);
 

@@ -111,6 +111,9 @@ void ruleset_free(struct ruleset *rules) {
 static int by_prefix(const void *a, const void *b) {
     const struct prefix *x = a;
     const struct prefix *y = b;
+    bool v4 = ip_is_v4(&x->ip) && x->length >= 96;
+    if (v4 != (ip_is_v4(&y->ip) && y->length >= 96))
+        return v4 ? -1 : 1;
     int order = memcmp(x->ip.bytes, y->ip.bytes, sizeof x->ip.bytes);
     return order != 0 ? order : (int)x->length - (int)y->length;
 }
@@ -130,7 +133,10 @@ static int add_zone_clients(struct ruleset *rules, const struct ruleset_zone *zo
         kept = &sorted[i];
         struct zone_client client = {.key = prefix_key_of(&kept->ip), .length = kept->length};
         rc = growing_add(&rules->zone_clients, &client, 1);
-        stored->client_count++;
+        if (prefix_key_is_v4(client.key, kept->length))
+            stored->v4_clients++;
+        else
+            stored->v6_clients++;
     }
     free(sorted);
     return rc;

@@ -13,6 +13,13 @@
 
 enum { READ_CHUNK = 1 << 18 };
 
+/* of the sections of a prefix table */
+#define TABLE_SIZES(first)                                                                                                         \
+    [(first) + TABLE_V4_KEYS] = {sizeof(uint32_t), 0}, [(first) + TABLE_V4_NODES] = {sizeof(struct prefix_node), 0},               \
+               [(first) + TABLE_V6_KEYS] = {sizeof(struct prefix_key), 0},                                                         \
+               [(first) + TABLE_V6_NODES] = {sizeof(struct prefix_node), 0},                                                       \
+               [(first) + TABLE_RULES] = {sizeof(struct prefix_rule), 0}
+
 static const struct {
     size_t size;  /* of an element */
     size_t least; /* elements */
@@ -26,15 +33,9 @@ static const struct {
     [SECTION_BYTES] = {1, 0},
     [SECTION_ZONES] = {sizeof(struct snapshot_zone), 0},
     [SECTION_ZONE_CLIENTS] = {sizeof(struct zone_client), 0},
-    [SECTION_IP_KEYS] = {sizeof(struct prefix_key), 0},
-    [SECTION_IP_NODES] = {sizeof(struct prefix_node), 0},
-    [SECTION_IP_RULES] = {sizeof(struct prefix_rule), 0},
-    [SECTION_CLIENT_KEYS] = {sizeof(struct prefix_key), 0},
-    [SECTION_CLIENT_NODES] = {sizeof(struct prefix_node), 0},
-    [SECTION_CLIENT_RULES] = {sizeof(struct prefix_rule), 0},
-    [SECTION_SHIELD_KEYS] = {sizeof(struct prefix_key), 0},
-    [SECTION_SHIELD_NODES] = {sizeof(struct prefix_node), 0},
-    [SECTION_SHIELD_RULES] = {sizeof(struct prefix_rule), 0},
+    TABLE_SIZES(SECTION_IPS),
+    TABLE_SIZES(SECTION_CLIENTS),
+    TABLE_SIZES(SECTION_SHIELDS),
     [SECTION_LABELS] = {sizeof(struct label), 0},
     [SECTION_COLD_INDEX] = {sizeof(uint64_t), 0},
     [SECTION_COLD] = {1, 0},
@@ -181,7 +182,7 @@ static const char *check_tables(const struct snapshot *snapshot) {
     for (uint32_t i = 0; i < snapshot->zone_count; i++) {
         const struct snapshot_zone *zone = &snapshot->zones[i];
         if (zone->name >= snapshot->strings_size || zone->mode >= MODE_COUNT ||
-            zone->clients + (uint64_t)zone->client_count > section_elements(snapshot, SECTION_ZONE_CLIENTS))
+            zone->clients + (uint64_t)zone->v4_clients + zone->v6_clients > section_elements(snapshot, SECTION_ZONE_CLIENTS))
             return "bad zone";
     }
     for (uint64_t i = 0; i < section_elements(snapshot, SECTION_ZONE_CLIENTS); i++) {
@@ -191,35 +192,48 @@ static const char *check_tables(const struct snapshot *snapshot) {
     return NULL;
 }
 
-static const char *check_prefixes(const struct snapshot *snapshot, const struct prefix_table *table) {
-    for (uint32_t i = 0; i < table->nodes; i++) {
-        const struct prefix_node *node = &table->node[i];
+static const char *check_nodes(const struct prefix_table *table, const struct prefix_node *nodes, uint32_t count,
+                               uint32_t shortest) {
+    for (uint32_t i = 1; i < count; i++) {
+        const struct prefix_node *node = &nodes[i];
         /* a parent is shorter, so that every chain ends */
-        if (node->parent >= table->nodes || node->length > 128 || node->rules + (uint64_t)node->rule_count > table->rules ||
-            (node->parent != 0 && table->node[node->parent].length >= node->length))
+        if (node->parent >= count || node->length > 128 || node->length < shortest ||
+            node->rules + (uint64_t)node->rule_count > table->rules ||
+            (node->parent != 0 && nodes[node->parent].length >= node->length))
             return "bad prefix node";
     }
+    return NULL;
+}
+
+static const char *check_prefixes(const struct snapshot *snapshot, const struct prefix_table *table) {
     for (uint32_t i = 0; i < table->rules; i++) {
         if (table->rule[i].profile >= snapshot->profile_count ||
             snapshot->profiles[table->rule[i].profile].flags & PROFILE_PROTECTS)
             return "bad prefix rule";
     }
-    return NULL;
+    const char *fault = check_nodes(table, table->v4_node, table->v4_nodes, 96);
+    return fault != NULL ? fault : check_nodes(table, table->v6_node, table->v6_nodes, 0);
 }
 
 /* --- opening -------------------------------------------------------------------------------------------------------------------
  */
 
-static const char *find_table(struct snapshot *snapshot, struct prefix_table *table, enum section keys) {
-    table->key = section_at(snapshot, keys);
-    table->node = section_at(snapshot, keys + 1);
-    table->rule = section_at(snapshot, keys + 2);
-    table->nodes = (uint32_t)section_elements(snapshot, keys + 1);
-    table->rules = (uint32_t)section_elements(snapshot, keys + 2);
-    return section_elements(snapshot, keys) == section_elements(snapshot, keys + 1) && table->nodes != 1 &&
-                   section_elements(snapshot, keys) < UINT32_MAX / 2
-               ? NULL
-               : "bad prefix table";
+static const char *find_table(struct snapshot *snapshot, struct prefix_table *table, enum section first) {
+    uint64_t v4 = section_elements(snapshot, first + TABLE_V4_NODES);
+    uint64_t v6 = section_elements(snapshot, first + TABLE_V6_NODES);
+    uint64_t rules = section_elements(snapshot, first + TABLE_RULES);
+    if (v4 != section_elements(snapshot, first + TABLE_V4_KEYS) || v6 != section_elements(snapshot, first + TABLE_V6_KEYS) ||
+        v4 == 1 || v6 == 1 || v4 > UINT32_MAX || v6 > UINT32_MAX || rules > UINT32_MAX)
+        return "bad prefix table";
+    table->v4_key = section_at(snapshot, first + TABLE_V4_KEYS);
+    table->v4_node = section_at(snapshot, first + TABLE_V4_NODES);
+    table->v6_key = section_at(snapshot, first + TABLE_V6_KEYS);
+    table->v6_node = section_at(snapshot, first + TABLE_V6_NODES);
+    table->rule = section_at(snapshot, first + TABLE_RULES);
+    table->v4_nodes = (uint32_t)v4;
+    table->v6_nodes = (uint32_t)v6;
+    table->rules = (uint32_t)rules;
+    return NULL;
 }
 
 static const char *find_sections(struct snapshot *snapshot) {
@@ -254,11 +268,11 @@ static const char *find_sections(struct snapshot *snapshot) {
     if (snapshot->buckets > UINT32_MAX || section_elements(snapshot, SECTION_PROFILES) > UINT32_MAX ||
         section_elements(snapshot, SECTION_SPECS) > UINT32_MAX || section_elements(snapshot, SECTION_ZONES) > UINT16_MAX)
         return "too many of a kind";
-    const char *fault = find_table(snapshot, &snapshot->ips, SECTION_IP_KEYS);
+    const char *fault = find_table(snapshot, &snapshot->ips, SECTION_IPS);
     if (fault == NULL)
-        fault = find_table(snapshot, &snapshot->clients, SECTION_CLIENT_KEYS);
+        fault = find_table(snapshot, &snapshot->clients, SECTION_CLIENTS);
     if (fault == NULL)
-        fault = find_table(snapshot, &snapshot->shields, SECTION_SHIELD_KEYS);
+        fault = find_table(snapshot, &snapshot->shields, SECTION_SHIELDS);
     return fault;
 }
 

@@ -19,9 +19,10 @@
  * cent of them wrongly), it searches the bucket's fingerprints and compares codes, which makes it exact. So a miss costs one cache
  * line a suffix, a hit one and a bucket's.
  *
- * IP rules, client rules and protected prefixes are each a table of distinct prefixes in Eytzinger order (node k has the children
- * 2k and 2k+1; node 0 is unused), each with a link to the next shorter prefix that covers it. The longest prefix that covers an
- * address is its predecessor in the order (address, length), or an ancestor of that.
+ * IP rules, client rules and protected prefixes are each a table of distinct prefixes, IPv4 and IPv6 apart, in Eytzinger order
+ * (node k has the children 2k and 2k+1; node 0 is unused), each with a link to the next shorter prefix that covers it. The longest
+ * prefix that covers an address is its predecessor in the order (address, length), or an ancestor of that. Keys lie apart from all
+ * else, so that a cache line holds four levels of the IPv4 tree and two of the IPv6 tree.
  *
  * Rule numbers: domain entries, then ip rules, then client rules. Cold records, one a rule, are varints in the order of these
  * numbers; an index says where every COLD_STRIDE-th begins. */
@@ -43,6 +44,15 @@ enum {
 
 #define SNAPSHOT_MAGIC "sundew\r\n" /* the line end tells text-mode transfers */
 
+enum table_section {
+    TABLE_V4_KEYS, /* uint32_t */
+    TABLE_V4_NODES,
+    TABLE_V6_KEYS, /* struct prefix_key */
+    TABLE_V6_NODES,
+    TABLE_RULES, /* in the order of their prefixes, IPv4 first */
+    TABLE_SECTIONS
+};
+
 enum section {
     SECTION_FILTER, /* one block more than buckets: the last tells where they end */
     SECTION_BUCKETS,
@@ -53,16 +63,10 @@ enum section {
     SECTION_BYTES, /* records and cname targets in wire form */
     SECTION_ZONES,
     SECTION_ZONE_CLIENTS,
-    SECTION_IP_KEYS,
-    SECTION_IP_NODES,
-    SECTION_IP_RULES,
-    SECTION_CLIENT_KEYS,
-    SECTION_CLIENT_NODES,
-    SECTION_CLIENT_RULES,
-    SECTION_SHIELD_KEYS,
-    SECTION_SHIELD_NODES,
-    SECTION_SHIELD_RULES, /* always empty: keeps the three tables alike */
-    SECTION_RESIDENT_END, /* the sections from here on are cold */
+    SECTION_IPS, /* three tables of sections in the order of enum table_section */
+    SECTION_CLIENTS = SECTION_IPS + TABLE_SECTIONS,
+    SECTION_SHIELDS = SECTION_CLIENTS + TABLE_SECTIONS,      /* its rules are always empty */
+    SECTION_RESIDENT_END = SECTION_SHIELDS + TABLE_SECTIONS, /* the sections from here on are cold */
     SECTION_LABELS = SECTION_RESIDENT_END,
     SECTION_COLD_INDEX, /* uint64_t */
     SECTION_COLD,
@@ -150,11 +154,12 @@ struct spec_answer {
 struct snapshot_zone {
     uint64_t rules;
     uint32_t name;    /* in SECTION_STRINGS */
-    uint32_t clients; /* first in SECTION_ZONE_CLIENTS: sorted, none covers another */
-    uint32_t client_count;
+    uint32_t clients; /* first in SECTION_ZONE_CLIENTS: IPv4, then IPv6, each sorted and none covering another */
+    uint32_t v4_clients;
+    uint32_t v6_clients;
     uint8_t restricted; /* holds for its clients only */
     uint8_t mode;
-    uint8_t reserved[2];
+    uint8_t reserved[6];
 };
 
 /* An address as a number: big-endian octets read from the left. */
@@ -216,6 +221,11 @@ static inline uint64_t snapshot_place(uint64_t hash, uint64_t count) {
 }
 static inline uint8_t snapshot_fingerprint(uint64_t hash) {
     return (uint8_t)(hash >> 24);
+}
+
+/* True if a prefix or address belongs among the IPv4 ones. */
+static inline bool prefix_key_is_v4(struct prefix_key key, unsigned length) {
+    return length >= 96 && key.high == 0 && key.low >> 32 == 0xffff;
 }
 
 struct prefix_key prefix_key_of(const struct ip *ip);

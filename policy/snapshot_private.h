@@ -10,12 +10,18 @@
 #include "policy/snapshot_format.h"
 
 struct prefix_table {
-    const struct prefix_key *key;
-    const struct prefix_node *node;
+    const uint32_t *v4_key;
+    const struct prefix_node *v4_node;
+    const struct prefix_key *v6_key;
+    const struct prefix_node *v6_node;
     const struct prefix_rule *rule;
-    uint32_t nodes; /* node 0 included; 0 for an empty table */
+    uint32_t v4_nodes, v6_nodes; /* node 0 included; 0 for none */
     uint32_t rules;
 };
+
+static inline bool prefix_table_is_empty(const struct prefix_table *table) {
+    return table->v4_nodes == 0 && table->v6_nodes == 0;
+}
 
 struct snapshot {
     /* what a look-up reads, first */
@@ -118,10 +124,14 @@ static inline uint32_t snapshot_expires(const struct bucket_view *view, uint64_t
     return offset + code_length + 4 <= view->data_size ? load4(view->data + offset + code_length) : 1;
 }
 
-/* Node of the longest prefix of the table that covers the address, 0 for none; then its next shorter one. */
-uint32_t prefix_table_find(const struct prefix_table *table, struct prefix_key key);
-static inline uint32_t prefix_table_parent(const struct prefix_table *table, uint32_t node) {
-    return table->node[node].parent;
+/* The prefixes of a table that cover an address, from the longest on: *node is it while it isn't NULL. */
+struct prefix_walk {
+    const struct prefix_node *nodes; /* of the address's family */
+    const struct prefix_node *node;
+};
+struct prefix_walk prefix_table_find(const struct prefix_table *table, const struct ip *ip);
+static inline void prefix_walk_next(struct prefix_walk *walk) {
+    walk->node = walk->node->parent != 0 ? walk->nodes + walk->node->parent : NULL;
 }
 
 /* True if the zone holds for this client (NULL: not known, so only zones for all do). */

@@ -149,24 +149,38 @@ static int domain_rule(const struct snapshot *snapshot, uint32_t rule, struct ru
 /* --- prefix rules --------------------------------------------------------------------------------------------------------------
  */
 
-/* The node that a rule of the table belongs to: rules ascend with the prefixes. */
-static uint32_t find_node(const struct prefix_table *table, uint32_t rule) {
+/* The node that a rule belongs to, if it is among these: rules ascend with the prefixes. 0: it isn't. */
+static uint32_t find_node(const struct prefix_node *nodes, uint32_t count, uint32_t rule) {
     uint32_t found = 0;
-    for (uint64_t node = 1; node < table->nodes;) {
-        bool right = table->node[node].rules <= rule;
+    for (uint64_t node = 1; node < count;) {
+        bool right = nodes[node].rules <= rule;
         if (right)
             found = (uint32_t)node;
         node = 2 * node + right;
     }
-    return found;
+    return found != 0 && rule - nodes[found].rules < nodes[found].rule_count ? found : 0;
+}
+
+static int find_prefix(const struct prefix_table *table, uint32_t rule, struct prefix *prefix) {
+    uint32_t node = find_node(table->v4_node, table->v4_nodes, rule);
+    struct prefix_key key = {.high = 0, .low = UINT64_C(0xffff) << 32};
+    if (node != 0) {
+        key.low |= table->v4_key[node];
+        *prefix = (struct prefix){.ip = prefix_key_ip(key), .length = table->v4_node[node].length & 0xff};
+        return 0;
+    }
+    node = find_node(table->v6_node, table->v6_nodes, rule);
+    if (node == 0)
+        return -ENOENT;
+    *prefix = (struct prefix){.ip = prefix_key_ip(table->v6_key[node]), .length = table->v6_node[node].length & 0xff};
+    return 0;
 }
 
 static int prefix_rule(const struct snapshot *snapshot, const struct prefix_table *table, enum trigger trigger, uint32_t rule,
                        struct rule_info *info) {
-    uint32_t node = rule < table->rules ? find_node(table, rule) : 0;
-    if (node == 0)
+    struct prefix prefix;
+    if (rule >= table->rules || find_prefix(table, rule, &prefix) != 0)
         return -ENOENT;
-    struct prefix prefix = {.ip = prefix_key_ip(table->key[node]), .length = (uint8_t)table->node[node].length};
     prefix_to_text(&prefix, info->text);
     info->trigger = trigger;
     fill_profile(snapshot, &snapshot->profiles[table->rule[rule].profile], table->rule[rule].expires, info);

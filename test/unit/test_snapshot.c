@@ -237,6 +237,32 @@ static void test_forged(void **state) {
     free(file.octets);
 }
 
+/* A profile that claims to be a protection, where a rule is expected: its zone and spec mean nothing and must not be used. */
+static void test_forged_protection(void **state) {
+    struct file file = read_file(build_file(small_policy()));
+    struct snapshot_header header;
+    memcpy(&header, file.octets, sizeof header);
+    uint8_t *profiles = file.octets + header.section[SECTION_PROFILES].offset;
+    unsigned opened = 0;
+    for (size_t i = 0; i < header.section[SECTION_PROFILES].size / sizeof(struct profile); i++) {
+        struct profile kept;
+        memcpy(&kept, profiles + i * sizeof kept, sizeof kept);
+        struct profile forged = {.zone = UINT16_MAX, .match = kept.match, .flags = PROFILE_PROTECTS, .spec = UINT32_MAX};
+        memcpy(profiles + i * sizeof forged, &forged, sizeof forged);
+        snapshot_repair(file.octets, file.size);
+        struct snapshot *snapshot = NULL;
+        const char *why;
+        if (try_open(file.octets, file.size, &snapshot, &why) == 0) {
+            snapshot_repair_ask_all(snapshot);
+            snapshot_unref(snapshot);
+            opened++;
+        }
+        memcpy(profiles + i * sizeof kept, &kept, sizeof kept);
+    }
+    assert_true(opened > 0);
+    free(file.octets);
+}
+
 static void test_full_disk(void **state) {
     int fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
     if (fd < 0)
@@ -252,7 +278,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_says),    cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_empty),
         cmocka_unit_test(test_flipped), cmocka_unit_test(test_cut),        cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_forged),  cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_forged),  cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_forged_protection),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
