@@ -83,13 +83,15 @@ struct writer {
 
 /* --- telling --- */
 
-static void complain(struct writer *writer, struct complaint *complaint, const char *what) {
+/* where: the file's path, NULL if it isn't a file that loses. */
+static void complain(struct writer *writer, struct complaint *complaint, const char *what, const char *where) {
     uint64_t now = uv_now(&writer->loop);
     if (complaint->count == complaint->said || now < complaint->next_ms)
         return;
     char text[512];
-    snprintf(text, sizeof text, "%s: %llu lines lost%s%s", what, (unsigned long long)(complaint->count - complaint->said),
-             complaint->error != 0 ? ": " : "", complaint->error != 0 ? strerror(-complaint->error) : "");
+    snprintf(text, sizeof text, "%s%s%s: %llu lines lost%s%s", what, where != NULL ? " " : "", where != NULL ? where : "",
+             (unsigned long long)(complaint->count - complaint->said), complaint->error != 0 ? ": " : "",
+             complaint->error != 0 ? strerror(-complaint->error) : "");
     writer->say(writer->say_context, "error", text);
     complaint->said = complaint->count;
     complaint->next_ms = now + WRITER_COMPLAINT_MS;
@@ -113,12 +115,10 @@ static void say_losses(struct writer *writer) {
     }
     writer->ring_hit_loss.count = hits;
     writer->ring_query_loss.count = queries;
-    const char *path = log_file_where(writer->hits_file);
-    complain(writer, &writer->hit_loss, path == NULL ? "hit log" : path);
-    path = log_file_where(writer->queries_file);
-    complain(writer, &writer->query_loss, path == NULL ? "query log" : path);
-    complain(writer, &writer->ring_hit_loss, "hit log: hits came faster than they could be told");
-    complain(writer, &writer->ring_query_loss, "query log: queries came faster than they could be told");
+    complain(writer, &writer->hit_loss, "hit log", log_file_where(writer->hits_file));
+    complain(writer, &writer->query_loss, "query log", log_file_where(writer->queries_file));
+    complain(writer, &writer->ring_hit_loss, "hit log: hits came faster than they could be told", NULL);
+    complain(writer, &writer->ring_query_loss, "query log: queries came faster than they could be told", NULL);
 }
 
 /* Gives each line of the batch to syslog and the followers. */

@@ -1,4 +1,4 @@
-/* test_match.c: CONTRACT.md's sentences on precedence and answers, one by one; and a real list, every name of it. */
+/* test/unit/test_match.c: CONTRACT.md's sentences on precedence and answers, one by one; and a real list, every name of it. */
 #include <errno.h>
 
 #include <ldns/ldns.h>
