@@ -157,61 +157,79 @@ static void bundle(void **state) {
 }
 
 static void versions(void **state) {
-    expect(collect(
-               FORMAT_STIX, "{\"type\":\"bundle\",\"objects\":[" INDICATOR("a", ",\"modified\":\"2026-08-16T01:04:58.5Z\",\"name\":"
-                                                                                "\"new\"") "," INDICATOR("a", ",\"modified\":"
-                                                                                                              "\"2026-08-16T01:04:"
-                                                                                                              "58.25Z\",\"name\":"
-                                                                                                              "\"old\"") "," INDICATOR(
-                                "b",
-                                ",\"modified\":\"2026-08-16T01:04:58Z\"") ","
-                                                                          "{\"type\":\"indicator\",\"id\":\"indicator--b\","
-                                                                          "\"modified\":\"2026-08-17T01:04:58Z\",\"revoked\":true},"
-                                                                          "{\"type\":\"indicator\",\"id\":\"indicator--c\","
-                                                                          "\"modified\":\"2026-08-17T01:04:58Z\",\"revoked\":true}"
-                                                                          "," INDICATOR("c", ",\"modified\":\"2026-08-16T01:04:"
-                                                                                             "58Z\"") ","
-                                                                                                      "{\"type\":\"relationship\","
-                                                                                                      "\"id\":\"relationship--1\","
-                                                                                                      "\"relationship_type\":"
-                                                                                                      "\"indicates\",\"source_"
-                                                                                                      "ref\":\"indicator--a\","
-                                                                                                      "\"target_ref\":\"malware--"
-                                                                                                      "1\","
-                                                                                                      "\"revoked\":true},{\"type\":"
-                                                                                                      "\"malware\",\"id\":"
-                                                                                                      "\"malware--1\",\"name\":"
-                                                                                                      "\"Candiru\"}]}"),
-           "domain a.example family=new last=2026-08-16T01:04:58Z id=indicator--a\n"
-           "revoked last=2026-08-17T01:04:58Z id=indicator--b\n"
-           "revoked last=2026-08-17T01:04:58Z id=indicator--c\n");
+    expect(
+        collect(FORMAT_STIX,
+                "{\"type\":\"bundle\",\"objects\":[" INDICATOR(
+                    "a", ",\"modified\":\"2026-08-16T01:04:58.5Z\",\"name\":"
+                         "\"new\"") "," INDICATOR("a", ",\"modified\":"
+                                                       "\"2026-08-16T01:04:"
+                                                       "58.25Z\",\"name\":"
+                                                       "\"old\"") "," INDICATOR("b", ",\"modified\":\"2026-08-16T01:04:"
+                                                                                     "58Z\"") ","
+                                                                                              "{\"type\":\"indicator\","
+                                                                                              "\"id\":\"indicator--b\","
+                                                                                              "\"modified\":\"2026-08-17T01:"
+                                                                                              "04:58Z\",\"revoked\":true},"
+                                                                                              "{\"type\":\"indicator\","
+                                                                                              "\"id\":\"indicator--c\","
+                                                                                              "\"modified\":\"2026-08-17T01:"
+                                                                                              "04:58Z\",\"revoked\":true}"
+                                                                                              "," INDICATOR(
+                                                                                                  "c", ",\"modified\":\"2026-08-"
+                                                                                                       "16T01:04:"
+                                                                                                       "58Z\"") ","
+                                                                                                                "{\"type\":"
+                                                                                                                "\"relationship\""
+                                                                                                                ","
+                                                                                                                "\"id\":"
+                                                                                                                "\"relationship--"
+                                                                                                                "1\","
+                                                                                                                "\"relationship_"
+                                                                                                                "type\":"
+                                                                                                                "\"indicates\","
+                                                                                                                "\"source_"
+                                                                                                                "ref\":"
+                                                                                                                "\"indicator--"
+                                                                                                                "a\","
+                                                                                                                "\"target_ref\":"
+                                                                                                                "\"malware--"
+                                                                                                                "1\","
+                                                                                                                "\"revoked\":"
+                                                                                                                "true},{\"type\":"
+                                                                                                                "\"malware\","
+                                                                                                                "\"id\":"
+                                                                                                                "\"malware--1\","
+                                                                                                                "\"name\":"
+                                                                                                                "\"Candiru\"}]}"),
+        "domain a.example family=new last=2026-08-16T01:04:58Z id=indicator--a\n"
+        "revoked last=2026-08-17T01:04:58Z id=indicator--b\n"
+        "revoked last=2026-08-17T01:04:58Z id=indicator--c\n");
 }
 
 static void skipped(void **state) {
-    const struct collected *result =
-        collect(FORMAT_STIX,
-                "[{\"type\":\"bundle\",\"objects\":[" INDICATOR("benign", ",\"indicator_types\":[\"benign\"]") "," INDICATOR(
-                    "vpn", ",\"indicator_types\":[\"anonymization\"]") ","
-                                                                       "{\"type\":\"indicator\",\"id\":\"indicator--1\","
-                                                                       "\"pattern\":\"title: x\",\"pattern_type\":\"sigma\"},"
-                                                                       "{\"type\":\"indicator\",\"id\":\"indicator--2\","
-                                                                       "\"pattern\":\"[file:hashes.md5 = 'x']\"},"
-                                                                       "{\"type\":\"indicator\",\"id\":\"indicator--3\","
-                                                                       "\"pattern\":\"[a:b = 'x' AND c:d = 'e']\"},"
-                                                                       "{\"type\":\"indicator\",\"id\":\"indicator--4\","
-                                                                       "\"pattern\":\"[[\"},"
-                                                                       "{\"type\":\"indicator\",\"id\":\"indicator--5\"}"
-                                                                       "," INDICATOR("d", ",\"confidence\":\"high\"") "," INDICATOR(
-                                                                           "e",
-                                                                           ",\"valid_until\":\"never\"") ","
-                                                                                                         "{\"type\":\"indicator\","
-                                                                                                         "\"id\":\"indicator--6\","
-                                                                                                         "\"pattern\":\"[domain-"
-                                                                                                         "name:value = 'domain "
-                                                                                                         "autuo.xicp.net' OR "
-                                                                                                         "domain-name:value = "
-                                                                                                         "'f.example']\"},"
-                                                                                                         "null,7]}]");
+    const struct collected *result = collect(
+        FORMAT_STIX,
+        "[{\"type\":\"bundle\",\"objects\":[" INDICATOR("benign", ",\"indicator_types\":[\"benign\"]") "," INDICATOR(
+            "vpn", ",\"indicator_types\":[\"anonymization\"]") ","
+                                                               "{\"type\":\"indicator\",\"id\":\"indicator--1\","
+                                                               "\"pattern\":\"title: x\",\"pattern_type\":\"sigma\"},"
+                                                               "{\"type\":\"indicator\",\"id\":\"indicator--2\","
+                                                               "\"pattern\":\"[file:hashes.md5 = 'x']\"},"
+                                                               "{\"type\":\"indicator\",\"id\":\"indicator--3\","
+                                                               "\"pattern\":\"[a:b = 'x' AND c:d = 'e']\"},"
+                                                               "{\"type\":\"indicator\",\"id\":\"indicator--4\","
+                                                               "\"pattern\":\"[[\"},"
+                                                               "{\"type\":\"indicator\",\"id\":\"indicator--5\"}"
+                                                               "," INDICATOR("d", ",\"confidence\":\"high\"") "," INDICATOR(
+                                                                   "e", ",\"valid_until\":\"never\"") ","
+                                                                                                      "{\"type\":\"indicator\","
+                                                                                                      "\"id\":\"indicator--6\","
+                                                                                                      "\"pattern\":\"[domain-"
+                                                                                                      "name:value = 'domain "
+                                                                                                      "autuo.xicp.net' OR "
+                                                                                                      "domain-name:value = "
+                                                                                                      "'f.example']\"},"
+                                                                                                      "null,7]}]");
     assert_int_equal(result->error, 0);
     assert_string_equal(result->indicators, "domain f.example id=indicator--6\n");
     assert_string_equal(result->ignored, "a pattern that isn't STIX's\nbenign, or a way to hide (indicator_types)\n"
