@@ -175,8 +175,10 @@ static int add_part(struct run *run, struct build_zone *zone, int index, const s
     int error = 0;
     while (error == 0 && (item = store_next(reader, &record)) > STORE_END) {
         if (item == STORE_FAULT) {
+            char place[32];
+            snprintf(place, sizeof place, "line %u", record.line);
             faults++;
-            refuse(zone, record.path, record.message, part->source, record.line);
+            refuse(zone, record.path[0] != '\0' ? record.path : place, record.message, part->source, record.line);
         } else {
             record.indicator.rule.source = part->source;
             error = add_rule(run, zone, index, &selection, &record);

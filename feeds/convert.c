@@ -24,7 +24,9 @@ struct conversion {
     struct emitter *emitter;
     struct guard *guard;
     struct selection selection;
-    uint64_t unsaid; /* rules that the shape can't express */
+    struct format_head head; /* of a policy file: its defaults go into every rule, since the output has no head */
+    char *target;            /* the head's, copied */
+    uint64_t unsaid;         /* rules that the shape can't express */
 };
 
 static void say(const struct conversion *conversion, uint32_t line, uint32_t column, const char *path, const char *message) {
@@ -49,15 +51,50 @@ static int on_indicator(void *context, const struct indicator *indicator) {
         return 0;
     }
     stated.match = chosen.rule.match;
+    if (conversion->head.action >= 0 && !indicator->allow) {
+        stated.action = chosen.rule.action;
+        stated.target = chosen.rule.target;
+    }
+    if (conversion->head.ttl >= 0)
+        stated.ttl = chosen.rule.ttl;
+    if (conversion->head.confidence >= 0)
+        stated.confidence = chosen.rule.confidence;
     stated.expires = chosen.rule.expires;
     stated.action = indicator->allow ? ACTION_PASSTHRU : stated.action;
     conversion->unsaid += emitter_rule(conversion->emitter, &stated, &why) != 0;
     return 0;
 }
 
-static int convert_stream(struct conversion *conversion, struct body *body) {
-    struct format_options options = {.protect = conversion->format == FORMAT_WARNINGLIST};
-    struct format_sink sink = {.context = conversion, .indicator = on_indicator, .fault = on_fault};
+static int no_indicator(void *context, const struct indicator *indicator) {
+    return 0;
+}
+
+static void on_head(void *context, const struct format_head *head) {
+    struct conversion *conversion = context;
+    conversion->head = *head;
+    free(conversion->target);
+    conversion->target = head->target == NULL ? NULL : strdup(head->target);
+    conversion->head.target = conversion->target;
+    conversion->head.zone = conversion->head.description = NULL;
+}
+
+/* The head of a policy file may stand after its rules, and holds for them all the same: it is read first. What can't be read twice
+ * (a pipe) is converted with what stands in front. */
+static void read_head(struct conversion *conversion, const char *path) {
+    struct format_options options = {.local = true};
+    struct format_sink sink = {.context = conversion, .indicator = no_indicator, .head = on_head};
+    struct body *body;
+    const char *why;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || body_open(&body, fd, 0) != 0)
+        return;
+    format_read(conversion->format, body_read, body, &options, &sink, &why);
+    body_close(body);
+}
+
+static int convert_stream(struct conversion *conversion, struct body *body, bool piped) {
+    struct format_options options = {.protect = conversion->format == FORMAT_WARNINGLIST, .local = true};
+    struct format_sink sink = {.context = conversion, .indicator = on_indicator, .fault = on_fault, .head = piped ? on_head : NULL};
     const char *why = NULL;
     int error = format_read(conversion->format, body_read, body, &options, &sink, &why);
     if (error != 0 && error != -ENODATA)
@@ -68,13 +105,15 @@ static int convert_stream(struct conversion *conversion, struct body *body) {
 static int convert_file(struct conversion *conversion, const char *path) {
     struct body *body;
     conversion->file = strcmp(path, "-") == 0 ? "(stdin)" : path;
+    if (conversion->format == FORMAT_SUNDEW && strcmp(path, "-") != 0)
+        read_head(conversion, path);
     int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     int error = fd < 0 ? -errno : body_open(&body, fd, 0);
     if (error != 0) {
         fprintf(stderr, "%s: %s\n", conversion->file, strerror(-error));
         return error;
     }
-    error = convert_stream(conversion, body);
+    error = convert_stream(conversion, body, strcmp(path, "-") == 0);
     body_close(body);
     return error;
 }
@@ -178,5 +217,6 @@ int convert(const char *from, const char *to, const char *file) {
         fprintf(stderr, "%s: %llu rules left out: the shape \"%s\" has no words for them\n", file,
                 (unsigned long long)conversion.unsaid, to);
     guard_free(conversion.guard);
+    free(conversion.target);
     return error != 0;
 }

@@ -232,11 +232,28 @@ static void conclude(struct feed *feed) {
     attempt_run(attempt, attempt_conclude, concluded);
 }
 
+/* An answer, but no news: nothing was carried, nothing is lost. */
+static void no_news(struct feed *feed) {
+    struct zone *zone = feed->zone;
+    struct attempt *attempt = feed->attempt;
+    zone->state.fetched_at = zone->state.body_at = attempt->began;
+    zone->state.body_hash = 0;
+    zone->state.not_before = 0;
+    if (attempt->added_after != NULL)
+        state_set(&zone->state.added_after, attempt->added_after);
+    set_error(feed, NULL);
+    save(zone);
+    if (zone->window && zone->outcome.ages_at <= attempt->began)
+        feeder_changed(zone->feeder);
+    end(feed, OUTCOME_UNCHANGED);
+}
+
 /* TAXII 2.1 section 3.4: more and next: the same query with next; more alone: go on after the last date; the last page's date is
  * where the next poll begins. A server that counts its own limit inclusively repeats its last page: that is the end, too. */
 static void next_taxii_page(struct feed *feed) {
     struct attempt *attempt = feed->attempt;
     struct ingest *page = &attempt->ingest;
+    const struct zone *zone = feed->zone;
     const char *since = attempt->added_after != NULL ? attempt->added_after : feed->zone->state.added_after;
     bool advanced = attempt->taxii_last != NULL && (since == NULL || strcmp(since, attempt->taxii_last) != 0);
     bool goes_on = page->more && (page->next != NULL || advanced);
@@ -247,7 +264,9 @@ static void next_taxii_page(struct feed *feed) {
         state_set(&attempt->added_after, attempt->taxii_last);
         url = goes_on ? taxii_url(feed->zone, attempt->added_after, NULL) : NULL;
     }
-    if (!goes_on) {
+    if (!goes_on && zone->window && attempt->had_copy && store_written(attempt->writer).rules == 0) {
+        no_news(feed);
+    } else if (!goes_on) {
         conclude(feed);
     } else if (url == NULL) {
         feed_fail(feed, "no memory");
@@ -276,15 +295,8 @@ static void next_otx_page(struct feed *feed) {
 static void page_read(struct zone *zone, struct attempt *attempt) {
     struct feed *feed = zone->feed;
     feed->attempt = attempt;
-    if (attempt->error == -ENODATA && attempt->pages == 1) { /* an answer, but no news: nothing was carried, nothing is lost */
-        zone->state.fetched_at = zone->state.body_at = attempt->began;
-        zone->state.body_hash = 0;
-        zone->state.not_before = 0;
-        set_error(feed, NULL);
-        save(zone);
-        if (zone->window && zone->outcome.ages_at <= attempt->began)
-            feeder_changed(zone->feeder);
-        end(feed, OUTCOME_UNCHANGED);
+    if (attempt->error == -ENODATA && attempt->pages == 1) {
+        no_news(feed);
     } else if (attempt->error != 0 && attempt->error != -ENODATA) {
         fail_at(feed, attempt->why);
     } else if (zone->format == FORMAT_TAXII) {

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import resource
 import struct
 import sys
 import socket
@@ -317,6 +318,23 @@ class Feeds(unittest.TestCase):
             self.assertIsNotNone(zone["error"])
             self.assertEqual(zone["rules"], 1)
 
+    def test_full_disk(self):
+        """A limit on file size stands for a full disk: the snapshot can't be written whole, the old one stays."""
+        def write(count):
+            for zone in range(8):
+                with open(os.path.join(self.state, f"local{zone}.json"), "wb") as file:
+                    file.write(policy(*[f"n{zone}-{number}.example" for number in range(count)]))
+        write(1)
+        self.configure(*[{"name": f"local{zone}", "source": f"local{zone}.json"} for zone in range(8)])
+        # each store stays below the limit, the snapshot does not
+        resource.prlimit(self.feeder.process.pid, resource.RLIMIT_FSIZE, (24 << 10, resource.RLIM_INFINITY))
+        write(200)
+        self.feeder.wait("failed")
+        self.assertEqual(len(self.rules()), 8)
+        resource.prlimit(self.feeder.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        self.feeder.wait("published")
+        self.assertEqual(len(self.rules()), 1600)
+
     # --- folders and pages
 
     def test_misp_folder(self):
@@ -381,7 +399,7 @@ class Feeds(unittest.TestCase):
         self.assertEqual([path for path, _ in self.https.seen],
                          ["/c/collections/1/objects/?added_after=2026-01-01T00%3A00%3A03.000000Z"])
         self.assertEqual(set(self.rules()), {"moved.example", "three.example", "four.example", "five.example"})
-        self.assertEqual(self.fetched(), "fetched")
+        self.assertEqual(self.fetched(), "unchanged", "an empty page is no news")
         self.assertEqual(len(self.rules()), 4)
 
     def test_taxii_loops(self):
