@@ -8,6 +8,7 @@
 
 #include "hits/record.h"
 #include "resolver/query.h"
+#include "resolver/sockets.h"
 
 enum {
     ROUNDS = 8,     /* batches read per wake-up, so that one busy socket doesn't starve the loop */
@@ -235,18 +236,12 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
         ;
 }
 
-static bool is_wildcard(const struct sockaddr_storage *address) {
-    const union peer *peer = (const union peer *)address;
-    return address->ss_family == AF_INET ? peer->v4.sin_addr.s_addr == htonl(INADDR_ANY)
-                                         : IN6_IS_ADDR_UNSPECIFIED(&peer->v6.sin6_addr);
-}
-
 int listener_add(struct listener *listener, int fd, const struct sockaddr_storage *address) {
     struct udp_socket *sock = calloc(1, sizeof *sock);
     int rc = -ENOMEM;
     if (sock == NULL)
         goto fail;
-    *sock = (struct udp_socket){.listener = listener, .address = *address, .fd = fd, .wildcard = is_wildcard(address)};
+    *sock = (struct udp_socket){.listener = listener, .address = *address, .fd = fd, .wildcard = sockets_wildcard(address)};
     rc = uv_poll_init(worker_loop(listener->worker), &sock->poll, fd);
     if (rc != 0)
         goto fail;

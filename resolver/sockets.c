@@ -39,17 +39,24 @@ static void set(int fd, int level, int option, int value) {
     setsockopt(fd, level, option, &value, sizeof value);
 }
 
-/* What only makes a UDP socket better; it works without. */
-static void tune_udp(int fd, int family) {
+bool sockets_wildcard(const struct sockaddr_storage *address) {
+    const union peer *peer = (const union peer *)address;
+    return address->ss_family == AF_INET ? peer->v4.sin_addr.s_addr == htonl(INADDR_ANY)
+                                         : IN6_IS_ADDR_UNSPECIFIED(&peer->v6.sin6_addr);
+}
+
+/* Before bind, so that no packet arrives without what it asks the kernel to tell. */
+static void tune_udp(int fd, const struct sockaddr_storage *address) {
+    bool v4 = address->ss_family == AF_INET;
     set(fd, SOL_SOCKET, SO_RCVBUF, KERNEL_BUFFER);
     set(fd, SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER);
-    if (family == AF_INET) {
-        set(fd, IPPROTO_IP, IP_PKTINFO, 1);
-        set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT); /* a forged ICMP must not make us fragment */
-    } else {
-        set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1);
+    if (sockets_wildcard(address))
+        set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
+    /* A forged ICMP message must not make us fragment. */
+    if (v4)
+        set(fd, IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT);
+    else
         set(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT);
-    }
 }
 
 /* A bound socket, or -errno. `shared`: others of our own will be bound to the same address. */
@@ -64,7 +71,7 @@ static int open_one(const struct sockaddr_storage *address, int type, bool share
     if (address->ss_family == AF_INET6)
         set(fd, IPPROTO_IPV6, IPV6_V6ONLY, 1);
     if (type == SOCK_DGRAM)
-        tune_udp(fd, address->ss_family);
+        tune_udp(fd, address);
     if (bind(fd, (const struct sockaddr *)address, length_of(address)) != 0 || (type == SOCK_STREAM && listen(fd, BACKLOG) != 0)) {
         int rc = -errno;
         close(fd);

@@ -25,4 +25,6 @@ void sockets_free(struct sockets *sockets); /* closes what is still open; NULL i
 /* "dns://127.0.0.1:53". text: SOCKETS_TEXT_MAX. */
 void sockets_text(const struct sockaddr_storage *address, char *text);
 
+bool sockets_wildcard(const struct sockaddr_storage *address); /* 0.0.0.0 or :: */
+
 #endif

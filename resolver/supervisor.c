@@ -198,8 +198,11 @@ void supervisor_take(struct supervisor *supervisor, struct config *config, struc
     bool changed = old != snapshot;
     if (changed)
         writer_policy(supervisor->writer, snapshot);
-    if (changed && snapshot_seed(old) != snapshot_seed(snapshot))
+    if (changed && snapshot_seed(old) != snapshot_seed(snapshot)) {
+        log_say(LOG_LEVEL_WARNING, "the seed in %s has changed: policy holds, the cache is of use again after a restart",
+                supervisor->config->state_dir);
         cache_flush(supervisor->cache, NULL);
+    }
     snapshot_unref(old);
     if (config != NULL) {
         config_unref(supervisor->config);

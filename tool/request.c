@@ -80,10 +80,14 @@ int request_send(struct tool *tool, json_t *request, json_t **data) {
     int code = begin(tool, request, &stream);
     if (code != TOOL_DONE)
         return code;
+    errno = 0;
     json_t *answer = next(stream);
+    bool late = answer == NULL && (errno == EAGAIN || errno == EWOULDBLOCK);
     fclose(stream);
+    if (late)
+        return tool_failed("the daemon gave no answer in %d s; it may still do what was asked", ANSWER_SECONDS);
     if (answer == NULL) {
-        fputs("sundew: the daemon closed the connection, or gave no answer in time\n", stderr);
+        fputs("sundew: the daemon closed the connection\n", stderr);
         return TOOL_NO_DAEMON;
     }
     code = judge(answer);
