@@ -181,7 +181,6 @@ static enum query_wish apply_cname(struct turn *turn) {
     if (type == TYPE_CNAME || type == TYPE_ANY)
         return send_target(turn, &target);
     query->step = STEP_TARGET;
-    query->policy_over = true;
     query->ask.question = query->message.question;
     query->ask.question.name = target;
     query->ask.question.dnssec_ok = false; /* an answer that policy made isn't signed */

@@ -172,9 +172,14 @@ static enum query_wish serve(struct play *play, struct query *query, enum query_
         came(play, "  asked %s\n", question_text(&query->ask.question, text));
         const struct said *said = find_said(play, &query->ask.question);
         if (said && !strncmp(said->message, "silent", 6) && query->deadline_ms) {
+            came(play, "  waited %u ms\n", (unsigned)(query->deadline_ms - play->env.now_ms));
             play->env.now_ms = query->deadline_ms;
             wish = query_deadline(&play->env, query, play->out, length);
             continue;
+        }
+        if (said && !strncmp(said->message, "abandon", 7)) {
+            wish = QUERY_DROP;
+            break;
         }
         struct answer *answer = from_upstream(play, &query->ask.question);
         to_cache(play, &query->ask.question, answer);
