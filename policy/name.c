@@ -95,6 +95,48 @@ static size_t read_label(const char *text, size_t length, uint8_t *wire, size_t 
     return taken < length ? taken + 1 : taken;
 }
 
+/* The high bit of every octet of `octets` that is less than n (at most 128); exact as to whether there is one. */
+static inline uint64_t any_less(uint64_t octets, uint8_t n) {
+    return (octets - SWAR_ONES * n) & ~octets & SWAR_HIGH;
+}
+
+/* True if no character needs a look of its own: printable ASCII without blanks and backslashes. */
+static bool is_plain(const char *text, size_t length) {
+    uint64_t odd = 0;
+    for (size_t at = 0; at < length; at += 8) {
+        uint64_t octets = SWAR_ONES * 'a';
+        memcpy(&octets, text + at, length - at < 8 ? length - at : 8);
+        odd |= (octets & SWAR_HIGH) | any_less(octets, 0x21) | any_less(octets ^ SWAR_ONES * 0x7f, 1) |
+               any_less(octets ^ SWAR_ONES * '\\', 1);
+    }
+    return odd == 0;
+}
+
+/* Nearly all names are plain, and ten million of them are read at a time: dots become lengths where they stand. Returns false for
+ * what is not plain or not a name; the slow way then says why. */
+static bool read_plain(struct name *name, const char *text, size_t length) {
+    if (text[length - 1] == '.')
+        length--;
+    if (length == 0 || length > NAME_WIRE_MAX - 2 || !is_plain(text, length))
+        return false;
+    uint8_t wire[NAME_WIRE_MAX + 16]; /* more than is needed: compilers take the copy's steps for longer than they are */
+    unsigned labels = 0;
+    copy_lower(wire + 1, (const uint8_t *)text, length);
+    for (size_t at = 0; at <= length; labels++) {
+        const char *dot = memchr(text + at, '.', length - at);
+        size_t octets = dot != NULL ? (size_t)(dot - text) - at : length - at;
+        if (octets == 0 || octets > NAME_LABEL_MAX)
+            return false;
+        wire[at] = (uint8_t)octets;
+        at += octets + 1;
+    }
+    wire[length + 1] = 0;
+    name->length = (uint8_t)(length + 2);
+    name->labels = (uint8_t)labels;
+    memcpy(name->wire, wire, length + 2);
+    return true;
+}
+
 int name_from_text(struct name *name, const char *text, size_t length, const char **why) {
     const char *ignored;
     if (why == NULL)
@@ -103,6 +145,8 @@ int name_from_text(struct name *name, const char *text, size_t length, const cha
         *why = "empty name";
         return -EINVAL;
     }
+    if (read_plain(name, text, length))
+        return 0;
     struct name result = {.length = 0, .labels = 0};
     size_t at = 0;
     if (length == 1 && text[0] == '.')

@@ -158,6 +158,19 @@ int ruleset_add_zone(struct ruleset *rules, const struct ruleset_zone *zone) {
     return rc != 0 ? rc : (int)rules->zones.count - 1;
 }
 
+/* Neighbouring rules mostly share source and the constant parts of their reference: compared with the last before it is looked for.
+ */
+static int add_again(struct ruleset *rules, struct memo *memo, const char *text, size_t length, uint32_t *offset) {
+    if (length != memo->length || memcmp(rules->strings.text + memo->offset, text, length) != 0) {
+        int rc = strings_add(&rules->strings, text, length, &memo->offset);
+        if (rc != 0)
+            return rc;
+        memo->length = length;
+    }
+    *offset = memo->offset;
+    return 0;
+}
+
 static int add_string(struct ruleset *rules, const char *text, uint32_t *offset) {
     return strings_add(&rules->strings, text, text != NULL ? strlen(text) : 0, offset);
 }
@@ -210,9 +223,9 @@ static int split_reference(struct ruleset *rules, const char *text, uint64_t fie
     uint64_t number = 0;
     for (size_t i = begin; i < end; i++)
         number = number * 10 + (uint64_t)(text[i] - '0');
-    int rc = strings_add(&rules->strings, text, begin, &head);
+    int rc = add_again(rules, &rules->last_head, text, begin, &head);
     if (rc == 0)
-        rc = strings_add(&rules->strings, text + end, length - end, &tail);
+        rc = add_again(rules, &rules->last_tail, text + end, length - end, &tail);
     field[COLD_REFERENCE] = head;
     field[COLD_NUMBER] = number + 1;
     field[COLD_TAIL] = tail;
@@ -232,8 +245,8 @@ static int make_cold(struct ruleset *rules, const struct rule *rule, uint8_t out
     int rc = add_string(rules, rule->family, &label.family);
     if (rc == 0)
         rc = intern_add(&rules->labels, &label, &number);
-    if (rc == 0)
-        rc = add_string(rules, rule->source, &source);
+    if (rc == 0 && rule->source != NULL)
+        rc = add_again(rules, &rules->last_source, rule->source, strlen(rule->source), &source);
     if (rc == 0 && rule->reference != NULL)
         rc = split_reference(rules, rule->reference, field);
     if (rc != 0)

@@ -54,6 +54,12 @@ struct growing { /* a plain array that doubles */
     size_t count, room, element_size;
 };
 
+/* The last string of its kind. */
+struct memo {
+    size_t length;
+    uint32_t offset;
+};
+
 struct ruleset {
     struct ruleset_answers answers;
     struct arena domains;  /* records, see below */
@@ -62,6 +68,7 @@ struct ruleset {
     uint64_t rule_count;
     struct prefix_items ips, clients, shields;
     struct strings strings;
+    struct memo last_source, last_head, last_tail;
     struct intern profiles; /* struct profile */
     struct intern labels;   /* struct label */
     struct intern spec_keys;
