@@ -9,8 +9,8 @@
 
 /* Visible because it is embedded by value. All zero is a valid start. */
 struct entropy {
-    size_t left; /* octets not yet given out, at the end of `pool` */
-    uint8_t pool[1024];
+    size_t left; /* of pool[0..left) nothing was given out yet */
+    uint16_t pool[512];
 };
 
 uint16_t entropy_16(struct entropy *entropy);

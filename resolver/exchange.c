@@ -23,25 +23,33 @@ static struct attempt *attempt_of(struct pending *pending) {
 
 /* --- the end --- */
 
-static bool has_attempts(const struct exchange *exchange) {
-    for (size_t i = 0; i < EXCHANGE_TRIES; i++)
-        if (exchange->attempts[i].via != VIA_NONE)
-            return true;
-    return false;
-}
-
 static void cancel_attempt(struct attempt *attempt) {
+    if (attempt->via == VIA_NONE)
+        return;
     if (attempt->via == VIA_UDP)
         udp_pool_cancel(&attempt->pending);
-    else if (attempt->via == VIA_TCP)
+    else
         upstream_tcp_cancel(&attempt->pending);
     attempt->via = VIA_NONE;
+    attempt->exchange->on_the_way--;
+}
+
+static void cancel_attempts(struct exchange *exchange) {
+    for (size_t i = 0; exchange->on_the_way > 0 && i < EXCHANGE_TRIES; i++)
+        cancel_attempt(&exchange->attempts[i]);
+}
+
+/* The carrier gave it back. */
+static enum via attempt_back(struct attempt *attempt) {
+    enum via via = attempt->via;
+    attempt->via = VIA_NONE;
+    attempt->exchange->on_the_way--;
+    return via;
 }
 
 static void let_go(struct exchange *exchange) {
     wheel_clear(&exchange->host->wheel, &exchange->timer);
-    for (size_t i = 0; i < EXCHANGE_TRIES; i++)
-        cancel_attempt(&exchange->attempts[i]);
+    cancel_attempts(exchange);
     for (size_t i = 0; i < exchange->choice_count; i++)
         exchange->choices[i].lane->users--;
     exchange->choice_count = 0;
@@ -53,7 +61,7 @@ void exchange_abandon(struct exchange *exchange) {
 }
 
 static void settle_if_quiet(struct exchange *exchange) {
-    if (!exchange->ended || exchange->held || has_attempts(exchange))
+    if (!exchange->ended || exchange->held || exchange->on_the_way > 0)
         return;
     let_go(exchange);
     exchange->host->settled(exchange);
@@ -66,10 +74,10 @@ void exchange_release(struct exchange *exchange) {
 
 static void end(struct exchange *exchange, struct answer *answer) {
     exchange->ended = true;
-    for (size_t i = 0; i < EXCHANGE_TRIES; i++)
+    for (size_t i = 0; exchange->on_the_way > 0 && i < EXCHANGE_TRIES; i++)
         if (exchange->attempts[i].via == VIA_TCP)
             cancel_attempt(&exchange->attempts[i]);
-    if (has_attempts(exchange)) {
+    if (exchange->on_the_way > 0) {
         uint64_t now = now_of(exchange);
         wheel_set(&exchange->host->wheel, &exchange->timer, now, now + EXCHANGE_LINGER_MS);
     } else {
@@ -113,6 +121,7 @@ static int send_attempt(struct exchange *exchange, size_t choice_index, enum via
     if (error < 0)
         return error;
     attempt->via = (uint8_t)via;
+    exchange->on_the_way++;
     choice->tries++;
     lane->queries++;
     stat_add(exchange->host->stats, STAT_UPSTREAM_QUERIES, 1);
@@ -164,7 +173,7 @@ static void send_next(struct exchange *exchange) {
         if (!exchange->choices[index].spent && try_choice(exchange, index, VIA_UDP))
             return;
     }
-    if (has_attempts(exchange))
+    if (exchange->on_the_way > 0)
         arm(exchange, EXCHANGE_MS);
     else
         fail(exchange);
@@ -240,8 +249,7 @@ static void on_reply(struct pending *pending, const struct reply *reply, const u
     struct exchange *exchange = attempt->exchange;
     size_t index = attempt->choice;
     struct choice *choice = &exchange->choices[index];
-    enum via via = attempt->via;
-    attempt->via = VIA_NONE;
+    enum via via = attempt_back(attempt);
     bool refused = reply->kind == REPLY_REFUSAL;
     server_replied(choice->lane->server, now_of(exchange), refused);
     if (via == VIA_UDP)
@@ -275,8 +283,7 @@ static void on_failed(struct pending *pending, int error) {
     struct exchange *exchange = attempt->exchange;
     size_t index = attempt->choice;
     struct choice *choice = &exchange->choices[index];
-    enum via via = attempt->via;
-    attempt->via = VIA_NONE;
+    enum via via = attempt_back(attempt);
     if (via == VIA_UDP) {
         if (!attempt->overdue)
             server_unreachable(choice->lane->server, now_of(exchange));
@@ -314,8 +321,7 @@ void exchange_due(struct wheel_entry *entry) {
     struct exchange *exchange = (struct exchange *)((char *)entry - offsetof(struct exchange, timer));
     count_overdue(exchange);
     if (exchange->ended) {
-        for (size_t i = 0; i < EXCHANGE_TRIES; i++)
-            cancel_attempt(&exchange->attempts[i]);
+        cancel_attempts(exchange);
         settle_if_quiet(exchange);
     } else if (now_of(exchange) >= exchange->deadline_ms) {
         fail(exchange);

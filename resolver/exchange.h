@@ -70,6 +70,7 @@ struct exchange {
     bool refused, silent; /* what went wrong so far */
     uint16_t ede;         /* of the first refusal that gave one */
     uint8_t choice_count, next_choice;
+    uint8_t on_the_way; /* attempts in use */
     uint64_t deadline_ms;
     struct wheel_entry timer;
     struct choice choices[EXCHANGE_LANES];
