@@ -80,16 +80,8 @@ static struct node *add_node(const struct json_reader *reader, enum json_event e
     return node;
 }
 
-static void fault_put(struct faults *faults, uint32_t line, uint32_t column, const char *path, const char *format,
-                      va_list arguments);
-
-static void __attribute__((format(printf, 5, 6)))
-fault_place(struct faults *faults, uint32_t line, uint32_t column, const char *path, const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    fault_put(faults, line, column, path, format, arguments);
-    va_end(arguments);
-}
+/* Takes the message as it is to be shown, but for control characters. */
+static void fault_put(struct faults *faults, uint32_t line, uint32_t column, const char *path, char *message);
 
 /* Writes "zones[2].refresh"; the root is ".". A key with odd octets is quoted, and shown as far as it is printable. */
 static size_t render_path(const struct node *node, char *out, size_t size) {
@@ -128,72 +120,72 @@ static void path_of(const struct node *node, char path[PATH_MAX_SHOWN]) {
     disarm(path, true);
 }
 
-/* Takes a key's value, or an element, into the tree. False: the reader has failed (said) or there is no memory. */
-static bool read_tree(struct json_reader *reader, struct node **root, struct faults *faults) {
-    struct node *open = NULL; /* the innermost open container */
-    char *key = NULL;
-    uint32_t key_line = 0, key_column = 0;
-    enum json_event event;
-    while ((event = json_next(reader)) > JSON_END) {
-        if (event == JSON_OBJECT_END || event == JSON_ARRAY_END) {
-            open->end = (size_t)json_offset(reader) + 1;
-            open = open->parent;
-            continue;
+struct tree {
+    struct node *root, *open; /* the innermost open container */
+    char *key;                /* whose value comes next */
+    uint32_t key_line, key_column;
+};
+
+/* False: no memory. */
+static bool take_event(struct tree *tree, const struct json_reader *reader, enum json_event event) {
+    if (event == JSON_OBJECT_END || event == JSON_ARRAY_END) {
+        if (tree->open) {
+            tree->open->end = (size_t)json_offset(reader) + 1;
+            tree->open = tree->open->parent;
         }
-        if (event == JSON_KEY) {
-            size_t length;
-            key = copy_text(reader, &length);
-            key_line = json_line(reader);
-            key_column = json_column(reader);
-            if (key)
-                continue;
-        }
-        struct node *node = add_node(reader, event, open);
-        if (!*root)
-            *root = node;
-        if (!node || ((event == JSON_STRING || event == JSON_NUMBER) && !node->text) ||
-            (open && open->kind == JSON_OBJECT && !key)) {
-            free(key);
-            faults->no_memory = true;
-            return false;
-        }
-        node->key = key;
-        node->key_line = key_line;
-        node->key_column = key_column;
-        key = NULL;
-        if (event == JSON_OBJECT || event == JSON_ARRAY)
-            open = node;
+        return true;
     }
-    if (event == JSON_ERROR) {
-        char path[PATH_MAX_SHOWN] = ".";
-        struct node here = {.parent = open, .key = key, .index = open ? open->count : 0};
-        path_of(key ? &here : open ? open : &here, path);
-        fault_place(faults, json_line(reader), json_column(reader), path, "not JSON: %s", json_error(reader));
+    if (event == JSON_KEY) {
+        size_t length;
+        free(tree->key);
+        tree->key = copy_text(reader, &length);
+        tree->key_line = json_line(reader);
+        tree->key_column = json_column(reader);
+        return tree->key != NULL;
     }
-    free(key);
-    return event == JSON_END;
+    struct node *node = add_node(reader, event, tree->open);
+    if (!node)
+        return false;
+    if (!tree->root)
+        tree->root = node;
+    node->key = tree->key;
+    node->key_line = tree->key_line;
+    node->key_column = tree->key_column;
+    tree->key = NULL;
+    if (event == JSON_OBJECT || event == JSON_ARRAY)
+        tree->open = node;
+    return node->text || (event != JSON_STRING && event != JSON_NUMBER);
+}
+
+static void not_json(const struct tree *tree, const struct json_reader *reader, struct faults *faults) {
+    char path[PATH_MAX_SHOWN], message[MESSAGE_MAX];
+    struct node here = {.parent = tree->open, .key = tree->key};
+    path_of(!tree->key && tree->open ? tree->open : &here, path);
+    snprintf(message, sizeof message, "not JSON: %s", json_error(reader));
+    fault_put(faults, json_line(reader), json_column(reader), path, message);
 }
 
 struct node *node_read(const char *text, size_t length, struct faults *faults) {
     struct whole_text source = {text, length};
-    struct node *root = NULL;
+    struct tree tree = {0};
     struct json_reader *reader = json_reader_new(read_whole, &source, NULL);
-    if (!reader) {
+    enum json_event event = JSON_ERROR;
+    bool memory = reader != NULL;
+    while (memory && (event = json_next(reader)) > JSON_END)
+        memory = take_event(&tree, reader, event);
+    if (!memory)
         faults->no_memory = true;
-        return NULL;
-    }
-    if (!read_tree(reader, &root, faults)) {
-        node_free(root);
-        root = NULL;
-    }
+    else if (event == JSON_ERROR)
+        not_json(&tree, reader, faults);
+    free(tree.key);
     json_reader_free(reader);
-    return root;
+    if (memory && event == JSON_END)
+        return tree.root;
+    node_free(tree.root);
+    return NULL;
 }
 
-static void fault_put(struct faults *faults, uint32_t line, uint32_t column, const char *path, const char *format,
-                      va_list arguments) {
-    char message[MESSAGE_MAX];
-    vsnprintf(message, sizeof message, format, arguments);
+static void fault_put(struct faults *faults, uint32_t line, uint32_t column, const char *path, char *message) {
     disarm(message, false);
     if (faults->count == faults->room) {
         size_t room = faults->room ? faults->room * 2 : 16;
@@ -210,31 +202,34 @@ static void fault_put(struct faults *faults, uint32_t line, uint32_t column, con
 }
 
 void fault_at(struct faults *faults, const struct node *node, const char *format, ...) {
-    char path[PATH_MAX_SHOWN];
+    char path[PATH_MAX_SHOWN], message[MESSAGE_MAX];
     va_list arguments;
     path_of(node, path);
     va_start(arguments, format);
-    fault_put(faults, node->line, node->column, path, format, arguments);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    fault_put(faults, node->line, node->column, path, message);
 }
 
 void fault_key(struct faults *faults, const struct node *node, const char *format, ...) {
-    char path[PATH_MAX_SHOWN];
+    char path[PATH_MAX_SHOWN], message[MESSAGE_MAX];
     va_list arguments;
     path_of(node, path);
     va_start(arguments, format);
-    fault_put(faults, node->key_line, node->key_column, path, format, arguments);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    fault_put(faults, node->key_line, node->key_column, path, message);
 }
 
-void fault_missing(struct faults *faults, const struct node *object, const char *key, const char *message) {
-    char path[PATH_MAX_SHOWN], whole[2 * PATH_MAX_SHOWN];
+void fault_missing(struct faults *faults, const struct node *object, const char *key, const char *why) {
+    char path[PATH_MAX_SHOWN], whole[2 * PATH_MAX_SHOWN], message[MESSAGE_MAX];
     path_of(object, path);
     if (strcmp(path, ".") == 0)
         snprintf(whole, sizeof whole, "%s", key);
     else
         snprintf(whole, sizeof whole, "%s.%s", path, key);
-    fault_place(faults, object->line, object->column, whole, "%s", message);
+    snprintf(message, sizeof message, "%s", why);
+    fault_put(faults, object->line, object->column, whole, message);
 }
 
 static int compare_faults(const void *a, const void *b) {
@@ -248,7 +243,8 @@ static int compare_faults(const void *a, const void *b) {
 
 size_t faults_report(struct faults *faults, const char *file, config_fault *each, void *context) {
     if (faults->no_memory) {
-        fault_place(faults, 1, 1, ".", "no memory");
+        char message[] = "no memory";
+        fault_put(faults, 1, 1, ".", message);
         faults->no_memory = false;
     }
     size_t count = faults->count;

@@ -36,7 +36,7 @@ const struct node *node_get(const struct node *object, const char *key); /* the 
 /* Remembers a fault at the value's place (fault_key: at its key; fault_missing: at the object, for a key that isn't there). */
 void fault_at(struct faults *faults, const struct node *node, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void fault_key(struct faults *faults, const struct node *node, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void fault_missing(struct faults *faults, const struct node *object, const char *key, const char *message);
+void fault_missing(struct faults *faults, const struct node *object, const char *key, const char *why);
 
 /* Hands all of them over in file order (each may be NULL), forgets them, and returns how many there were. */
 size_t faults_report(struct faults *faults, const char *file, config_fault *each, void *context);

@@ -229,7 +229,8 @@ static void set_json(struct build *build, const struct key *key, const struct no
         p = (char *)memset(p, '\n', lines) + lines;
         p = (char *)memset(p, ' ', blanks) + blanks;
         p = (char *)memcpy(p, build->text + node->begin, length) + length;
-        strcpy(p, rules ? "}" : "");
+        memcpy(p, "}", 2);
+        p[rules] = '\0';
     }
     put_string(build, key, base, text);
 }
@@ -283,7 +284,8 @@ static void set_socket(struct build *build, const struct key *key, const struct 
         return;
     }
     *endpoint = (struct endpoint){.address = address, .address_length = length, .text = text};
-    memcpy(base + key->offset, &endpoint, sizeof endpoint);
+    const void *made = endpoint;
+    memcpy(base + key->offset, &made, sizeof made);
 }
 
 /* One element of an array type, to the slot. False: a fault was said. */
