@@ -1,4 +1,5 @@
-/* test/unit/hit_build.h: a policy with one rule of each kind, records as a worker makes them, and a place for files, for tests of hits/. */
+/* test/unit/hit_build.h: a policy with one rule of each kind, records as a worker makes them, and a place for files, for tests of
+ * hits/. */
 #ifndef SUNDEW_TEST_HIT_BUILD_H
 #define SUNDEW_TEST_HIT_BUILD_H
 
