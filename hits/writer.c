@@ -14,11 +14,14 @@
 
 #include "hits/card.h"
 #include "hits/dnstap.h"
+#include "hits/history.h"
+#include "hits/hunt.h"
 #include "hits/identity.h"
 #include "hits/ledger.h"
 #include "hits/ledger_query.h"
 #include "hits/line.h"
 #include "hits/log_file.h"
+#include "hits/preview.h"
 #include "hits/tally.h"
 #include "hits/writer.h"
 
@@ -31,6 +34,7 @@ enum {
     WRITER_PROGRESS = 2000,      /* open windows brought up to date in the ledger between two rounds: some 10 ms */
     WRITER_BATCH = 1 << 18,      /* octets of lines before they are written within a round */
     WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
+    WRITER_FLUSH_MS = 1000,      /* that a preview waits for the latest names */
     WRITER_STOP_MS = 1500,       /* what is still in the rings after that is lost, and counted */
 };
 
@@ -63,7 +67,10 @@ struct writer {
 
     uv_mutex_t lock; /* what other threads leave here */
     struct config *new_config;
+    struct snapshot *new_policy;
     bool reopen, stop;
+    uv_cond_t flushed; /* with lock: the history is flushed when flush_done reaches flush_wanted */
+    uint64_t flush_wanted, flush_done;
     uv_mutex_t follower_lock;
     struct follower *followers;
     int next_follower;
@@ -73,11 +80,14 @@ struct writer {
     struct identities *identities;
     struct tally *tally;
     struct ledger *ledger;
-    char *ledger_path; /* never changes: readers use it from their threads */
+    struct history *history;
+    struct hunt *hunt;
+    char *history_folder; /* like ledger_path */
+    char *ledger_path;    /* never changes: readers use it from their threads */
     struct log_file *hits_file, *queries_file;
     struct dnstap *dnstap; /* NULL: off */
     struct text hit_lines, query_lines;
-    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss;
+    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss;
     _Atomic uint64_t hits, lines, lines_lost, ledger_lost, machines;
 };
 
@@ -108,15 +118,19 @@ static void say_leases(struct writer *writer) {
 }
 
 static void say_losses(struct writer *writer) {
-    uint64_t hits = 0, queries = 0;
+    uint64_t hits = 0, queries = 0, asked = 0;
     for (size_t i = 0; i < writer->ring_count; i++) {
         hits += ring_lost(writer->rings[i], RECORD_HIT);
         queries += ring_lost(writer->rings[i], RECORD_QUERY);
+        asked += ring_lost(writer->rings[i], RECORD_ASKED);
     }
     writer->ring_hit_loss.count = hits;
     writer->ring_query_loss.count = queries;
     complain(writer, &writer->hit_loss, "hit log", log_file_where(writer->hits_file));
     complain(writer, &writer->query_loss, "query log", log_file_where(writer->queries_file));
+    writer->history_loss.count = history_lost(writer->history) + asked;
+    writer->history_loss.error = history_error(writer->history);
+    complain(writer, &writer->history_loss, "history", NULL);
     complain(writer, &writer->ring_hit_loss, "hit log: hits came faster than they could be told", NULL);
     complain(writer, &writer->ring_query_loss, "query log: queries came faster than they could be told", NULL);
 }
@@ -201,12 +215,21 @@ static void take_hit(struct writer *writer, const struct record *record) {
     tally_hit(writer->tally, record, card, uv_now(&writer->loop));
 }
 
+static void take_asked(struct writer *writer, const struct record *record) {
+    struct identity who;
+    if (!history_enabled(writer->history))
+        return;
+    identities_find(writer->identities, record, &who);
+    history_asked(writer->history, record, &who);
+}
+
 static void take(struct writer *writer, const struct record *record) {
     switch ((enum record_kind)record->kind) {
     case RECORD_HIT:
         take_hit(writer, record);
         break;
     case RECORD_ASKED:
+        take_asked(writer, record);
         break;
     case RECORD_RELEASE:
         snapshot_unref(record->snapshot);
@@ -245,6 +268,11 @@ static bool drain(struct writer *writer) {
     return any;
 }
 
+/* hunt_options.pause */
+static void pause_hunt(void *context) {
+    drain(context);
+}
+
 /* --- the loop --- */
 
 static void reopen_dnstap(struct writer *writer, const struct config *config) {
@@ -258,12 +286,19 @@ static void reopen_dnstap(struct writer *writer, const struct config *config) {
     }
 }
 
+static void configure_history(struct writer *writer, const struct config *config) {
+    size_t removed = history_configure(writer->history, config->history.enabled, config->history.keep, config->history.max_size);
+    if (removed > 0)
+        writer->say(writer->say_context, "info", "history: switched off, and what was kept removed");
+}
+
 static void apply_config(struct writer *writer, struct config *config) {
     reopen_dnstap(writer, config);
     log_file_path(writer->hits_file, config->log.hits);
     log_file_path(writer->queries_file, config->log.queries);
     tally_repeat(writer->tally, config->log.repeat);
     ledger_limits(writer->ledger, config->clients.keep, config->clients.max_size);
+    configure_history(writer, config);
     leases_configure(identities_leases(writer->identities), config->clients.leases, config->clients.lease_count);
     config_unref(writer->config);
     writer->config = config;
@@ -275,18 +310,33 @@ static void finish(struct writer *writer) {
         ;
     tally_flush(writer->tally);
     end_batch(writer);
+    history_flush(writer->history);
     say_losses(writer);
+    hunt_stop(writer->hunt);
     uv_close((uv_handle_t *)&writer->wake, NULL);
     uv_close((uv_handle_t *)&writer->tick, NULL);
     uv_close((uv_handle_t *)&writer->second, NULL);
+}
+
+/* For a reader that waits: all that was asked until now can be read. */
+static void flush_history(struct writer *writer, uint64_t wanted) {
+    drain(writer);
+    history_flush(writer->history);
+    uv_mutex_lock(&writer->lock);
+    writer->flush_done = wanted;
+    uv_cond_broadcast(&writer->flushed);
+    uv_mutex_unlock(&writer->lock);
 }
 
 /* Does what other threads asked for. False: the end has come. */
 static bool obey(struct writer *writer) {
     uv_mutex_lock(&writer->lock);
     struct config *config = writer->new_config;
+    struct snapshot *policy = writer->new_policy;
     bool reopen = writer->reopen, stop = writer->stop;
+    uint64_t flush = writer->flush_wanted;
     writer->new_config = NULL;
+    writer->new_policy = NULL;
     writer->reopen = false;
     uv_mutex_unlock(&writer->lock);
     if (reopen) {
@@ -299,6 +349,12 @@ static bool obey(struct writer *writer) {
         apply_config(writer, config);
         end_batch(writer);
     }
+    if (policy != NULL) {
+        drain(writer);
+        hunt_policy(writer->hunt, policy);
+    }
+    if (flush != writer->flush_done)
+        flush_history(writer, flush);
     if (stop)
         finish(writer);
     return !stop;
@@ -341,6 +397,8 @@ static void on_second(uv_timer_t *timer) {
         drain(writer);
     end_batch(writer);
     ledger_tend(writer->ledger, wall_us());
+    history_tend(writer->history, wall_us());
+    hunt_tend(writer->hunt, wall_us());
     say_losses(writer);
     say_leases(writer);
 }
@@ -364,8 +422,12 @@ static void free_writer(struct writer *writer) {
         ring_free(writer->rings[i]);
     free(writer->rings);
     tally_free(writer->tally);
+    hunt_free(writer->hunt);
+    history_free(writer->history);
     ledger_free(writer->ledger);
+    free(writer->history_folder);
     free(writer->ledger_path);
+    snapshot_unref(writer->new_policy);
     cards_free(writer->cards);
     identities_free(writer->identities);
     dnstap_close(writer->dnstap);
@@ -399,12 +461,27 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
     writer->queries_file = log_file_new();
     if (writer->cards == NULL || writer->identities == NULL || writer->hits_file == NULL || writer->queries_file == NULL)
         return false;
-    if (asprintf(&writer->ledger_path, "%s/ledger.db", config->state_dir) < 0) {
+    if (asprintf(&writer->ledger_path, "%s/ledger.db", config->state_dir) < 0)
         writer->ledger_path = NULL;
+    if (asprintf(&writer->history_folder, "%s/history", config->state_dir) < 0)
+        writer->history_folder = NULL;
+    if (writer->ledger_path == NULL || writer->history_folder == NULL)
         return false;
-    }
     writer->ledger = ledger_new(writer->ledger_path, writer->say, writer->say_context);
-    if (writer->ledger == NULL)
+    writer->history = history_new(writer->history_folder);
+    if (writer->ledger == NULL || writer->history == NULL)
+        return false;
+    writer->hunt = hunt_new(&(struct hunt_options){.loop = &writer->loop,
+                                                   .folder = writer->history_folder,
+                                                   .history = writer->history,
+                                                   .ledger = writer->ledger,
+                                                   .cards = writer->cards,
+                                                   .tell = tell,
+                                                   .pause = pause_hunt,
+                                                   .say = writer->say,
+                                                   .say_context = writer->say_context,
+                                                   .context = writer});
+    if (writer->hunt == NULL)
         return false;
     writer->tally = tally_new(writer->cards, writer->identities, WRITER_WINDOWS, tell, writer);
     return writer->tally != NULL;
@@ -423,6 +500,7 @@ static int start_loop(struct writer *writer) {
     uv_timer_init(&writer->loop, &writer->second);
     writer->wake.data = writer->tick.data = writer->second.data = writer;
     uv_mutex_init(&writer->lock);
+    uv_cond_init(&writer->flushed);
     uv_mutex_init(&writer->follower_lock);
     sleep_all(writer);
     error = uv_thread_create(&writer->thread, run, writer);
@@ -434,6 +512,7 @@ static int start_loop(struct writer *writer) {
     uv_run(&writer->loop, UV_RUN_DEFAULT);
     uv_loop_close(&writer->loop);
     uv_mutex_destroy(&writer->lock);
+    uv_cond_destroy(&writer->flushed);
     uv_mutex_destroy(&writer->follower_lock);
     return error;
 }
@@ -483,6 +562,7 @@ void writer_stop(struct writer *writer) {
     uv_thread_join(&writer->thread);
     uv_loop_close(&writer->loop);
     uv_mutex_destroy(&writer->lock);
+    uv_cond_destroy(&writer->flushed);
     uv_mutex_destroy(&writer->follower_lock);
     free_writer(writer);
 }
@@ -523,7 +603,14 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
     }
 }
 
-void writer_policy(struct writer *writer, struct snapshot *snapshot) {}
+void writer_policy(struct writer *writer, struct snapshot *snapshot) {
+    snapshot_ref(snapshot);
+    uv_mutex_lock(&writer->lock);
+    snapshot_unref(writer->new_policy);
+    writer->new_policy = snapshot;
+    uv_mutex_unlock(&writer->lock);
+    wake(writer);
+}
 
 json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why) {
     return ledger_query_clients(writer->ledger_path, parameters, why);
@@ -534,5 +621,12 @@ json_t *writer_hits(struct writer *writer, const json_t *parameters, const char 
 }
 
 json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why) {
-    return json_array();
+    uint64_t until = uv_hrtime() + (uint64_t)WRITER_FLUSH_MS * 1000000, now;
+    uv_mutex_lock(&writer->lock);
+    uint64_t wanted = ++writer->flush_wanted;
+    wake(writer);
+    while (writer->flush_done < wanted && (now = uv_hrtime()) < until)
+        uv_cond_timedwait(&writer->flushed, &writer->lock, until - now);
+    uv_mutex_unlock(&writer->lock);
+    return preview_json(writer->history_folder, snapshot, why);
 }

@@ -1,0 +1,104 @@
+/* hits/preview.c: what a policy would have hit of what clients asked lately, as JSON. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "hits/line.h"
+#include "hits/preview.h"
+#include "hits/retro.h"
+
+enum {
+    PREVIEW_ROWS = 10000, /* at most; more say no more */
+    PREVIEW_NAMES = 1000  /* of one machine and rule that are told apart from repeats: a tunnel asks for a new name each time */
+};
+
+static json_t *time_json(uint64_t ts_us) {
+    char text[TIME_LENGTH];
+    text_time(text, ts_us);
+    return json_stringn(text, sizeof text);
+}
+
+static json_t *text_or_null(const char *text) {
+    return text == NULL ? json_null() : json_string(text);
+}
+
+static json_t *row_json(const struct findings *findings, const struct finding *finding, const struct snapshot *snapshot) {
+    const struct finding_client *client = &findings->clients[finding->client];
+    struct rule_info info;
+    char address[IP_TEXT_MAX], mac[LINE_MAC_LENGTH + 1], name[NAME_TEXT_MAX], code[LINE_CODE_MAX];
+    if (snapshot_rule(snapshot, finding->rule, &info) != 0)
+        return NULL;
+    ip_to_text(&client->address, address);
+    line_mac(mac, client->who.mac);
+    name_to_text((const uint8_t *)findings->names.data + finding->name, name);
+    return json_pack("{s:s, s:o, s:o, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:o, s:o, s:i}", "client", address, "mac",
+                     text_or_null(client->who.has_mac ? mac : NULL), "hostname",
+                     text_or_null(client->who.hostname == NULL ? NULL : client->who.hostname->text), "qname", name, "qtype",
+                     line_type(finding->qtype, code), "zone", info.zone_name, "rule", info.text, "action", action_name(info.action),
+                     "family", text_or_null(info.family), "confidence", info.confidence, "first_asked", time_json(finding->ts_us),
+                     "last_asked", time_json(finding->ts_us), "count", 1);
+}
+
+static bool same_name(const struct findings *findings, const struct finding *a, const struct finding *b) {
+    const char *names = findings->names.data;
+    return a->name_length == b->name_length && memcmp(names + a->name, names + b->name, a->name_length) == 0;
+}
+
+/* Adds a finding to the row of the same name in its group (rows from `group` on), or begins a row. */
+static void add(json_t *rows, size_t group, const struct findings *findings, size_t *row_of, size_t at,
+                const struct snapshot *snapshot) {
+    for (size_t i = group; i < json_array_size(rows) && i < group + PREVIEW_NAMES; i++) {
+        json_t *row = json_array_get(rows, i);
+        if (!same_name(findings, &findings->list[row_of[i]], &findings->list[at]))
+            continue;
+        json_object_set_new(row, "last_asked", time_json(findings->list[at].ts_us));
+        json_object_set_new(row, "count", json_integer(json_integer_value(json_object_get(row, "count")) + 1));
+        return;
+    }
+    json_t *row = json_array_size(rows) >= PREVIEW_ROWS ? NULL : row_json(findings, &findings->list[at], snapshot);
+    if (row == NULL)
+        return;
+    row_of[json_array_size(rows)] = at;
+    json_array_append_new(rows, row);
+}
+
+static int later_first(const void *a, const void *b) {
+    const char *left = json_string_value(json_object_get(*(json_t *const *)a, "last_asked"));
+    const char *right = json_string_value(json_object_get(*(json_t *const *)b, "last_asked"));
+    return strcmp(right, left);
+}
+
+static json_t *sorted(json_t *rows) {
+    size_t count = json_array_size(rows), i;
+    json_t **list = calloc(count + 1, sizeof(json_t *)), *result = json_array(), *row;
+    json_array_foreach(rows, i, row) if (list != NULL) list[i] = row;
+    if (list != NULL)
+        qsort(list, count, sizeof(json_t *), later_first);
+    for (i = 0; list != NULL && i < count; i++)
+        json_array_append(result, list[i]);
+    free(list);
+    json_decref(rows);
+    return result;
+}
+
+json_t *preview_json(const char *history_folder, const struct snapshot *snapshot, const char **why) {
+    struct findings findings;
+    int rc = retro_search(&findings, history_folder, snapshot, 0, (uint32_t)time(NULL), NULL);
+    size_t *row_of = rc == 0 ? calloc(findings.count + 1, sizeof *row_of) : NULL;
+    json_t *rows = NULL;
+    if (rc != 0)
+        *why = strerrordesc_np(-rc);
+    else if (row_of == NULL)
+        *why = "out of memory";
+    else
+        rows = json_array();
+    size_t group = 0;
+    for (size_t i = 0; rows != NULL && i < findings.count; i++) {
+        if (!findings.list[i].same)
+            group = json_array_size(rows);
+        add(rows, group, &findings, row_of, i, snapshot);
+    }
+    free(row_of);
+    retro_findings_free(&findings);
+    return rows == NULL ? NULL : sorted(rows);
+}
