@@ -78,23 +78,38 @@ static void on_head(void *context, const struct format_head *head) {
     conversion->head.zone = conversion->head.description = NULL;
 }
 
-/* The head of a policy file may stand after its rules, and holds for them all the same: it is read first. What can't be read twice
- * (a pipe) is converted with what stands in front. */
-static void read_head(struct conversion *conversion, const char *path) {
+/* The head of a policy file may stand after its rules, and holds for them all the same: it is read first. */
+static void read_head(struct conversion *conversion, int fd) {
     struct format_options options = {.local = true};
     struct format_sink sink = {.context = conversion, .indicator = no_indicator, .head = on_head};
     struct body *body;
     const char *why;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || body_open(&body, fd, 0) != 0)
+    int copy = dup(fd);
+    if (copy < 0 || body_open(&body, copy, 0) != 0)
         return;
     format_read(conversion->format, body_read, body, &options, &sink, &why);
     body_close(body);
+    lseek(fd, 0, SEEK_SET);
 }
 
-static int convert_stream(struct conversion *conversion, struct body *body, bool piped) {
+/* What comes through a pipe can't be read twice: it is laid down first. -1 with errno. */
+static int lay_down(void) {
+    FILE *file = tmpfile();
+    char buffer[1 << 16];
+    ssize_t n = 0;
+    while (file != NULL && (n = read(STDIN_FILENO, buffer, sizeof buffer)) > 0)
+        if (fwrite(buffer, 1, (size_t)n, file) != (size_t)n)
+            n = -1;
+    if (file == NULL || n < 0 || fflush(file) != 0)
+        return -1;
+    int fd = dup(fileno(file));
+    fclose(file);
+    return fd < 0 || lseek(fd, 0, SEEK_SET) != 0 ? -1 : fd;
+}
+
+static int convert_stream(struct conversion *conversion, struct body *body) {
     struct format_options options = {.protect = conversion->format == FORMAT_WARNINGLIST, .local = true};
-    struct format_sink sink = {.context = conversion, .indicator = on_indicator, .fault = on_fault, .head = piped ? on_head : NULL};
+    struct format_sink sink = {.context = conversion, .indicator = on_indicator, .fault = on_fault};
     const char *why = NULL;
     int error = format_read(conversion->format, body_read, body, &options, &sink, &why);
     if (error != 0 && error != -ENODATA)
@@ -105,15 +120,15 @@ static int convert_stream(struct conversion *conversion, struct body *body, bool
 static int convert_file(struct conversion *conversion, const char *path) {
     struct body *body;
     conversion->file = strcmp(path, "-") == 0 ? "(stdin)" : path;
-    if (conversion->format == FORMAT_SUNDEW && strcmp(path, "-") != 0)
-        read_head(conversion, path);
-    int fd = strcmp(path, "-") == 0 ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
+    int fd = strcmp(path, "-") == 0 ? lay_down() : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && conversion->format == FORMAT_SUNDEW)
+        read_head(conversion, fd);
     int error = fd < 0 ? -errno : body_open(&body, fd, 0);
     if (error != 0) {
         fprintf(stderr, "%s: %s\n", conversion->file, strerror(-error));
         return error;
     }
-    error = convert_stream(conversion, body, strcmp(path, "-") == 0);
+    error = convert_stream(conversion, body);
     body_close(body);
     return error;
 }
@@ -183,8 +198,13 @@ static int run(struct conversion *conversion, bool snapshot, const char *file) {
         return -ENOMEM;
     }
     guard_load_suffixes(conversion->guard, NULL);
-    conversion->selection =
-        (struct selection){.config = config, .zone = &config->zones[0], .format = conversion->format, .now = (int64_t)time(NULL)};
+    conversion->head = (struct format_head){
+        .action = -1, .ttl = -1, .match = -1, .confidence = -1, .mode = -1, .min_confidence = -1, .max_age = -1};
+    conversion->selection = (struct selection){.head = &conversion->head,
+                                               .config = config,
+                                               .zone = &config->zones[0],
+                                               .format = conversion->format,
+                                               .now = (int64_t)time(NULL)};
     int error = snapshot                                              ? convert_snapshot(conversion, file)
                 : stat(file, &status) == 0 && S_ISDIR(status.st_mode) ? convert_folder(conversion, file)
                                                                       : convert_file(conversion, file);
