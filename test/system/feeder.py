@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Feeds over real HTTPS: what is fetched, what is kept, and what a hostile server can't do. Usage: feeds.py SUNDEW-FEEDER"""
+"""Feeds over real HTTPS: what is fetched, what is kept, and what a hostile server can't do. Usage: feeder.py SUNDEW-FEEDER"""
 import gzip
 import io
 import json
