@@ -6,6 +6,8 @@
 #ifndef SUNDEW_FEEDS_FORMAT_H
 #define SUNDEW_FEEDS_FORMAT_H
 
+#include <stdio.h>
+
 #include "config/json_source.h"
 #include "policy/rule.h"
 
@@ -77,7 +79,8 @@ struct format_options {
     bool refang;
     bool protect; /* the list is for never_block: what it names is to be protected (warninglist types decide subtree or name);
                      names of one label are taken */
-    bool local;   /* an operator's own file: no octets at all are an empty list, not a failed download; one label will do */
+    struct format_memory *memory; /* STIX and TAXII: several documents are read as one (below); NULL: each stands alone */
+    bool local; /* an operator's own file: no octets at all are an empty list, not a failed download; one label will do */
 };
 
 /* Reads the whole stream. 0: the document is complete and was of the format. -EBADMSG: it is not (not JSON, HTML, cut off, an API
@@ -85,6 +88,16 @@ struct format_options {
  * -ENODATA: a well-formed answer without news (ThreatFox no_result). Other -errno from the source or the sink. */
 int format_read(enum format format, json_source *source, void *source_context, const struct format_options *options,
                 const struct format_sink *sink, const char **why);
+
+/* The pages of a TAXII collection are one body of objects: what an indicator on one page indicates may stand on another, and a
+ * later version on a third. Read with a memory, a document hands nothing over (but faults and the page's outcome);
+ * format_memory_flush does, once the last page is read, and forgets all but the names of malware, tools and the like.
+ * format_memory_save writes these as a STIX bundle: read with the next poll's memory, it names what that poll only refers to. */
+struct format_memory;
+struct format_memory *format_memory_new(void); /* NULL: no memory */
+void format_memory_free(struct format_memory *memory);
+int format_memory_flush(struct format_memory *memory, const struct format_options *options, const struct format_sink *sink);
+int format_memory_save(const struct format_memory *memory, FILE *file); /* 0 or -errno */
 
 const char *format_name(enum format format);
 int format_from_name(const char *name, enum format *format); /* 0 or -EINVAL */

@@ -79,13 +79,18 @@ struct object {
     int64_t valid_from, valid_until;
 };
 
-struct stix {
-    struct reading *reading;
+/* What is known of all documents so far. */
+struct format_memory {
     struct texts texts;
     struct object *objects; /* [0] is none */
     size_t count, size;
     uint32_t *slots; /* open addressing by id; 0 is free; size is a power of two */
     size_t slot_count;
+};
+
+struct stix {
+    struct reading *reading;
+    struct format_memory *memory;
     bool known; /* a bundle, an envelope or an object was met */
     bool other; /* something else was */
     const struct object *emitting;
@@ -99,57 +104,57 @@ static uint64_t hash(const char *text) {
     return value ^ value >> 29;
 }
 
-static uint32_t *slot_of(const struct stix *stix, const char *id) {
-    size_t at = hash(id) & (stix->slot_count - 1);
-    while (stix->slots[at] && strcmp(stix->texts.text + stix->objects[stix->slots[at]].id, id) != 0)
-        at = (at + 1) & (stix->slot_count - 1);
-    return &stix->slots[at];
+static uint32_t *slot_of(const struct format_memory *memory, const char *id) {
+    size_t at = hash(id) & (memory->slot_count - 1);
+    while (memory->slots[at] && strcmp(memory->texts.text + memory->objects[memory->slots[at]].id, id) != 0)
+        at = (at + 1) & (memory->slot_count - 1);
+    return &memory->slots[at];
 }
 
-static int grow(struct stix *stix) {
-    if (stix->count + 1 >= stix->size) {
-        size_t size = stix->size ? 2 * stix->size : 256;
-        struct object *grown = realloc(stix->objects, size * sizeof *grown);
+static int grow(struct format_memory *memory) {
+    if (memory->count + 1 >= memory->size) {
+        size_t size = memory->size ? 2 * memory->size : 256;
+        struct object *grown = realloc(memory->objects, size * sizeof *grown);
         if (!grown)
             return -ENOMEM;
-        stix->objects = grown;
-        stix->size = size;
+        memory->objects = grown;
+        memory->size = size;
     }
-    if (2 * (stix->count + 1) < stix->slot_count)
+    if (2 * (memory->count + 1) < memory->slot_count)
         return 0;
-    uint32_t *slots = calloc(2 * stix->size, sizeof *slots);
+    uint32_t *slots = calloc(2 * memory->size, sizeof *slots);
     if (!slots)
         return -ENOMEM;
-    free(stix->slots);
-    stix->slots = slots;
-    stix->slot_count = 2 * stix->size;
-    for (size_t i = 1; i < stix->count; i++) {
-        if (stix->objects[i].id)
-            *slot_of(stix, stix->texts.text + stix->objects[i].id) = (uint32_t)i;
+    free(memory->slots);
+    memory->slots = slots;
+    memory->slot_count = 2 * memory->size;
+    for (size_t i = 1; i < memory->count; i++) {
+        if (memory->objects[i].id)
+            *slot_of(memory, memory->texts.text + memory->objects[i].id) = (uint32_t)i;
     }
     return 0;
 }
 
 /* The index of the object with the id (NULL: a new one that nothing can point to), or -errno. */
-static long object_of(struct stix *stix, const char *id) {
-    int error = stix->count + 1 < UINT32_MAX ? grow(stix) : -EMSGSIZE;
+static long object_of(struct format_memory *memory, const char *id) {
+    int error = memory->count + 1 < UINT32_MAX ? grow(memory) : -EMSGSIZE;
     if (error)
         return error;
-    uint32_t *slot = id ? slot_of(stix, id) : NULL;
+    uint32_t *slot = id ? slot_of(memory, id) : NULL;
     if (slot && *slot)
         return (long)*slot;
-    long kept = id ? texts_keep(&stix->texts, id, strlen(id)) : 0;
+    long kept = id ? texts_keep(&memory->texts, id, strlen(id)) : 0;
     if (kept < 0)
         return kept;
-    stix->objects[stix->count] = (struct object){.id = (size_t)kept};
+    memory->objects[memory->count] = (struct object){.id = (size_t)kept};
     if (slot)
-        *slot = (uint32_t)stix->count;
-    return (long)stix->count++;
+        *slot = (uint32_t)memory->count;
+    return (long)memory->count++;
 }
 
 static int keep(struct stix *stix, const char *text, size_t *offset) {
     *offset = 0;
-    long kept = text ? texts_keep(&stix->texts, text, strlen(text)) : 0;
+    long kept = text ? texts_keep(&stix->memory->texts, text, strlen(text)) : 0;
     if (kept < 0)
         return (int)kept;
     *offset = (size_t)kept;
@@ -223,10 +228,12 @@ static int read_references(struct stix *stix, struct record *record) {
     return 0;
 }
 
+/* What an indicator may indicate, by how surely its name is that of a malware family. */
+static const char *const ranked_types[] = {"threat-actor", "campaign", "intrusion-set", "tool", "malware"};
+
 static uint8_t rank_of(const char *type) {
-    static const char *const types[] = {"threat-actor", "campaign", "intrusion-set", "tool", "malware"};
-    for (uint8_t i = 0; i < sizeof types / sizeof types[0]; i++) {
-        if (strcmp(types[i], type) == 0)
+    for (uint8_t i = 0; i < sizeof ranked_types / sizeof ranked_types[0]; i++) {
+        if (strcmp(ranked_types[i], type) == 0)
             return (uint8_t)(i + 1);
     }
     return 0;
@@ -292,7 +299,7 @@ static int read_relation(struct stix *stix, const struct record *record, struct 
     const char *source = record_text(record, SOURCE, NULL), *target = record_text(record, TARGET, NULL);
     if (!type || strcmp(type, "indicates") != 0 || !source || !target)
         return 0;
-    long from = object_of(stix, source), to = from < 0 ? from : object_of(stix, target);
+    long from = object_of(stix->memory, source), to = from < 0 ? from : object_of(stix->memory, target);
     if (to < 0)
         return (int)to;
     object->kind = KIND_RELATION;
@@ -303,7 +310,7 @@ static int read_relation(struct stix *stix, const struct record *record, struct 
 
 /* True if the object of that index is known in a later version than *object already. */
 static bool is_outdated(const struct stix *stix, long index, const struct object *object) {
-    const struct object *known = &stix->objects[index];
+    const struct object *known = &stix->memory->objects[index];
     if (known->kind == KIND_MENTIONED)
         return false;
     return known->modified != object->modified ? known->modified > object->modified : known->nanoseconds > object->nanoseconds;
@@ -325,10 +332,10 @@ static int take_object(struct stix *stix, const struct level *level, uint32_t in
     if (modified && when_parse(modified, length, false, &object.modified) == 0)
         object.nanoseconds = fraction_of(modified);
     object.revoked = record_bool(record, REVOKED) == 1;
-    long at = object_of(stix, id);
+    long at = object_of(stix->memory, id);
     if (at < 0 || is_outdated(stix, at, &object))
         return at < 0 ? (int)at : 0;
-    object.id = stix->objects[at].id;
+    object.id = stix->memory->objects[at].id;
     int error = indicator || object.rank ? keep(stix, record_text(record, NAME, NULL), &object.name) : 0;
     if (!error && indicator)
         error = read_indicator(stix, level, index, &object);
@@ -337,7 +344,7 @@ static int take_object(struct stix *stix, const struct level *level, uint32_t in
     else
         object.kind = KIND_NAMED;
     if (!error)
-        stix->objects[at] = object; /* by index: the array may have moved */
+        stix->memory->objects[at] = object; /* by index: the array may have moved */
     return error;
 }
 
@@ -417,20 +424,20 @@ static int read_value(struct stix *stix, enum json_event event, uint32_t index) 
 
 /* Tells each indicator the best name among the things that it indicates. */
 static void relate(struct stix *stix) {
-    for (size_t i = 1; i < stix->count; i++) {
-        const struct object *relation = &stix->objects[i];
+    for (size_t i = 1; i < stix->memory->count; i++) {
+        const struct object *relation = &stix->memory->objects[i];
         if (relation->kind != KIND_RELATION || relation->revoked)
             continue;
-        struct object *source = &stix->objects[relation->source];
-        const struct object *target = &stix->objects[relation->target];
-        bool better = source->best == 0 || stix->objects[source->best].rank < target->rank;
+        struct object *source = &stix->memory->objects[relation->source];
+        const struct object *target = &stix->memory->objects[relation->target];
+        bool better = source->best == 0 || stix->memory->objects[source->best].rank < target->rank;
         if (target->kind == KIND_NAMED && target->name && better)
             source->best = relation->target;
     }
 }
 
 static const char *text_at(const struct stix *stix, size_t offset) {
-    return offset ? stix->texts.text + offset : NULL;
+    return offset ? stix->memory->texts.text + offset : NULL;
 }
 
 static void describe(struct stix *stix, const struct object *object, struct indicator *indicator) {
@@ -447,7 +454,7 @@ static void describe(struct stix *stix, const struct object *object, struct indi
     rule->first_seen = object->valid_from;
     rule->last_seen = object->modified;
     rule->expires = object->valid_until;
-    const char *family = text_at(stix, object->best ? stix->objects[object->best].name : 0);
+    const char *family = text_at(stix, object->best ? stix->memory->objects[object->best].name : 0);
     family = family ? family : text_at(stix, object->label);
     family = family ? family : text_at(stix, object->name);
     rule->family = reading_family(reading, family, family ? strlen(family) : 0);
@@ -476,7 +483,7 @@ static int emit_indicator(struct stix *stix, const struct object *object) {
         return 0;
     }
     stix->emitting = object;
-    int result = stix_pattern_read(stix->texts.text + object->pattern, emit_value, stix);
+    int result = stix_pattern_read(stix->memory->texts.text + object->pattern, emit_value, stix);
     if (result == STIX_ELSEWHERE)
         reading_ignored(stix->reading, "a kind of indicator that DNS doesn't see");
     else if (result == STIX_COMPLEX)
@@ -484,41 +491,137 @@ static int emit_indicator(struct stix *stix, const struct object *object) {
     else if (result == STIX_MALFORMED) {
         snprintf(stix->reading->path, sizeof stix->reading->path, "objects[%u]", object->index);
         reading_fault(stix->reading, object->line, object->column, stix->reading->path, keys[PATTERN].name, "not a pattern: %.80s",
-                      stix->texts.text + object->pattern);
+                      stix->memory->texts.text + object->pattern);
     }
     return result < 0 ? result : 0;
 }
 
+/* Offset 0 and index 0 are "none". */
+static int prepare(struct format_memory *memory) {
+    if (memory->count > 0)
+        return 0;
+    long none = texts_keep(&memory->texts, "", 0), zero = none < 0 ? none : object_of(memory, NULL);
+    return zero < 0 ? (int)zero : 0;
+}
+
 static int read_document(struct stix *stix) {
     struct reading *reading = stix->reading;
-    long none = texts_keep(&stix->texts, "", 0),
-         zero = none < 0 ? none : object_of(stix, NULL); /* offset 0 and index 0 are "none" */
-    if (zero < 0)
-        return (int)zero;
+    int error = prepare(stix->memory);
+    if (error)
+        return error;
     enum json_event event = json_next(reading->json);
-    int error = event == JSON_OBJECT || event == JSON_ARRAY || event == JSON_ERROR
-                    ? read_value(stix, event, 0)
-                    : reading_refuse(reading, 1, 1, "neither an object nor an array");
+    error = event == JSON_OBJECT || event == JSON_ARRAY || event == JSON_ERROR
+                ? read_value(stix, event, 0)
+                : reading_refuse(reading, 1, 1, "neither an object nor an array");
     if (!error && json_next(reading->json) != JSON_END)
         error = -EBADMSG;
     if (error)
         return error == -EBADMSG && reading->why[0] == '\0' ? reading_json_error(reading) : error;
-    if (!stix->known && stix->other)
-        return reading_refuse(reading, 1, 1, "no STIX object in it");
+    return !stix->known && stix->other ? reading_refuse(reading, 1, 1, "no STIX object in it") : 0;
+}
+
+static int emit_all(struct stix *stix) {
+    int error = 0;
     relate(stix);
-    for (size_t i = 1; !error && i < stix->count; i++) {
-        if (stix->objects[i].kind == KIND_INDICATOR)
-            error = emit_indicator(stix, &stix->objects[i]);
+    for (size_t i = 1; !error && i < stix->memory->count; i++) {
+        if (stix->memory->objects[i].kind == KIND_INDICATOR)
+            error = emit_indicator(stix, &stix->memory->objects[i]);
     }
     return error;
 }
 
+static void forget(struct format_memory *memory) {
+    texts_done(&memory->texts);
+    free(memory->objects);
+    free(memory->slots);
+    *memory = (struct format_memory){0};
+}
+
+struct format_memory *format_memory_new(void) {
+    return calloc(1, sizeof(struct format_memory));
+}
+
+void format_memory_free(struct format_memory *memory) {
+    if (memory)
+        forget(memory);
+    free(memory);
+}
+
+/* Moves the named things into a memory of their own. */
+static int keep_names(struct format_memory *memory) {
+    struct format_memory names = {0};
+    int error = prepare(&names);
+    for (size_t i = 1; !error && i < memory->count; i++) {
+        struct object object = memory->objects[i];
+        if (object.kind != KIND_NAMED || !object.name || !object.id || object.revoked)
+            continue;
+        const char *name = memory->texts.text + object.name;
+        long at = object_of(&names, memory->texts.text + object.id),
+             kept = at < 0 ? at : texts_keep(&names.texts, name, strlen(name));
+        object.id = at < 0 ? 0 : names.objects[at].id;
+        object.name = kept < 0 ? 0 : (size_t)kept;
+        if (kept >= 0)
+            names.objects[at] = object;
+        error = kept < 0 ? (int)kept : 0;
+    }
+    forget(memory);
+    *memory = names;
+    return error;
+}
+
+int format_memory_flush(struct format_memory *memory, const struct format_options *options, const struct format_sink *sink) {
+    struct reading *reading = calloc(1, sizeof *reading);
+    if (!reading)
+        return -ENOMEM;
+    reading->format = FORMAT_TAXII;
+    reading->options = options;
+    reading->sink = sink;
+    struct stix stix = {.reading = reading, .memory = memory};
+    int error = emit_all(&stix);
+    free(reading);
+    int forgotten = keep_names(memory);
+    return error ? error : forgotten;
+}
+
+static void save_text(const char *text, FILE *file) {
+    fputc('"', file);
+    for (; *text; text++) {
+        if ((unsigned char)*text < 0x20 || *text == '"' || *text == '\\')
+            fprintf(file, "\\u%04x", (unsigned char)*text);
+        else
+            fputc(*text, file);
+    }
+    fputc('"', file);
+}
+
+int format_memory_save(const struct format_memory *memory, FILE *file) {
+    const char *comma = "";
+    fputs("{\"type\":\"bundle\",\"objects\":[", file);
+    for (size_t i = 1; i < memory->count; i++) {
+        const struct object *object = &memory->objects[i];
+        char modified[WHEN_TEXT_MAX];
+        if (object->kind != KIND_NAMED || !object->name || !object->id)
+            continue;
+        when_format(object->modified, modified);
+        fprintf(file, "%s\n{\"type\":\"%s\",\"modified\":\"%.19s.%09uZ\",\"id\":", comma, ranked_types[object->rank - 1], modified,
+                object->nanoseconds);
+        save_text(memory->texts.text + object->id, file);
+        fputs(",\"name\":", file);
+        save_text(memory->texts.text + object->name, file);
+        fputc('}', file);
+        comma = ",";
+    }
+    fputs("]}\n", file);
+    return ferror(file) || fflush(file) != 0 ? -EIO : 0;
+}
+
 int format_stix(struct reading *reading) {
-    struct stix stix = {.reading = reading};
+    struct format_memory own = {0};
+    struct stix stix = {.reading = reading, .memory = reading->options->memory ? reading->options->memory : &own};
     int error = read_document(&stix);
-    texts_done(&stix.texts);
-    free(stix.objects);
-    free(stix.slots);
+    if (!error && stix.memory == &own)
+        error = emit_all(&stix);
+    forget(&own);
     return error;
 }
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -261,6 +262,69 @@ static void envelopes(void **state) {
            "domain a.example family=T id=indicator--a\n");
 }
 
+struct text {
+    const char *at;
+};
+
+static long read_text(void *context, char *buffer, size_t size) {
+    struct text *text = context;
+    size_t length = strnlen(text->at, size);
+    memcpy(buffer, text->at, length);
+    text->at += length;
+    return (long)length;
+}
+
+static int gather(void *context, const struct indicator *indicator) {
+    char *out = context, name[NAME_TEXT_MAX];
+    name_to_text(indicator->rule.name.wire, name);
+    sprintf(out + strlen(out), "%s=%s ", name, indicator->rule.family ? indicator->rule.family : "-");
+    return 0;
+}
+
+static void read_page(const char *page, const struct format_options *options, const struct format_sink *sink) {
+    struct text text = {page};
+    const char *why;
+    assert_int_equal(format_read(FORMAT_TAXII, read_text, &text, options, sink, &why), 0);
+}
+
+/* Pages that are read with a memory are one body of objects; the next poll still knows the names. */
+static void pages(void **state) {
+    static const char relation[] =
+        "{\"objects\":[{\"type\":\"relationship\",\"id\":\"relationship--%d\",\"relationship_type\":\"indicates\","
+        "\"source_ref\":\"indicator--%c\",\"target_ref\":\"malware--1\"}]}";
+    char out[512] = "", page[512], *saved = NULL;
+    size_t size;
+    struct format_options options = {.memory = format_memory_new()};
+    const struct format_sink sink = {.context = out, .indicator = gather};
+    snprintf(page, sizeof page, relation, 1, 'a');
+    read_page(page, &options, &sink);
+    read_page("{\"more\":true,\"objects\":[" INDICATOR("a", ",\"name\":\"old\"") "]}", &options, &sink);
+    read_page("{}", &options, &sink);
+    read_page("{\"objects\":[{\"type\":\"malware\",\"id\":\"malware--1\",\"name\":\"Poison "
+              "\\\"Ivy\\\"\\n\",\"modified\":\"2018-02-23T18:30:00.5Z\"}]}",
+              &options, &sink);
+    assert_string_equal(out, "");
+    assert_int_equal(format_memory_flush(options.memory, &options, &sink), 0);
+    assert_string_equal(out, "a.example=Poison \"Ivy\" ");
+    FILE *file = open_memstream(&saved, &size);
+    assert_int_equal(format_memory_save(options.memory, file), 0);
+    fclose(file);
+    assert_string_equal(saved,
+                        "{\"type\":\"bundle\",\"objects\":[\n{\"type\":\"malware\",\"modified\":\"2018-02-23T18:30:00.500000000Z\","
+                        "\"id\":\"malware--1\",\"name\":\"Poison \\u0022Ivy\\u0022\\u000a\"}]}\n");
+    format_memory_free(options.memory);
+    options.memory = format_memory_new();
+    out[0] = '\0';
+    read_page(saved, &options, &sink);
+    read_page("{\"objects\":[" INDICATOR("b", "") "]}", &options, &sink);
+    snprintf(page, sizeof page, relation, 2, 'b');
+    read_page(page, &options, &sink);
+    assert_int_equal(format_memory_flush(options.memory, &options, &sink), 0);
+    assert_string_equal(out, "b.example=Poison \"Ivy\" ");
+    format_memory_free(options.memory);
+    free(saved);
+}
+
 /* Many objects: the table of ids grows, and nothing is lost. */
 static void many(void **state) {
     enum { COUNT = 3000 };
@@ -280,7 +344,7 @@ static void many(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns), cmocka_unit_test(other_patterns), cmocka_unit_test(bundle), cmocka_unit_test(versions),
-        cmocka_unit_test(skipped),  cmocka_unit_test(envelopes),      cmocka_unit_test(many),
+        cmocka_unit_test(skipped),  cmocka_unit_test(envelopes),      cmocka_unit_test(pages),  cmocka_unit_test(many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
