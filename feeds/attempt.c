@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "feeds/body.h"
+#include "feeds/names.h"
 #include "feeds/window.h"
 
 enum { ASKED_MAX = 10000 };
@@ -30,6 +31,8 @@ struct attempt *attempt_new(struct zone *zone, bool force) {
     attempt->window = zone->window;
     attempt->held = zone->state.held;
     attempt->ingest = (struct ingest){.format = zone->format, .options = zone_options(zone), .carried = attempt->began};
+    if (zone->format == FORMAT_TAXII)
+        attempt->ingest.options.memory = format_memory_new();
     attempt->config = config_ref(zone->feeder->config);
     attempt->choice =
         (struct build_zone){.zone = zone->config, .fetched_at = zone->state.fetched_at, .body_at = zone->state.body_at};
@@ -50,6 +53,7 @@ void attempt_free(struct attempt *attempt) {
         close(attempt->fd);
     store_abandon(attempt->writer);
     ingest_done(&attempt->ingest);
+    format_memory_free(attempt->ingest.options.memory);
     for (size_t i = 0; i < attempt->asked_count; i++)
         free(attempt->asked[i]);
     for (size_t i = 0; i < attempt->old_count; i++)
@@ -99,6 +103,8 @@ int attempt_ingest(struct attempt *attempt, struct store_writer *writer) {
 
 void attempt_read_page(struct job *job) {
     struct attempt *attempt = (struct attempt *)job;
+    if (attempt->writer == NULL && attempt->ingest.options.memory != NULL && attempt->window && attempt->had_copy)
+        names_load(attempt->ingest.options.memory, attempt->store);
     attempt->error = attempt->writer == NULL ? store_create(&attempt->writer, attempt->fresh) : 0;
     if (attempt->error != 0)
         snprintf(attempt->why, sizeof attempt->why, "cannot keep it: %s", strerror(-attempt->error));
@@ -156,14 +162,29 @@ uint64_t attempt_count(const struct attempt *attempt, const char *store) {
     return count;
 }
 
+bool attempt_is_empty(const struct attempt *attempt) {
+    const struct format_memory *memory = attempt->ingest.options.memory;
+    return store_written(attempt->writer).rules == 0 && (memory == NULL || !format_memory_holds(memory));
+}
+
+/* The last page is read: all of them make up the store. */
+static int close_pages(struct attempt *attempt) {
+    int error = attempt->ingest.options.memory != NULL ? ingest_flush(&attempt->ingest, attempt->writer) : 0;
+    if (error != 0)
+        store_abandon(attempt->writer);
+    else
+        error = store_commit(attempt->writer, false);
+    attempt->writer = NULL;
+    return error;
+}
+
 void attempt_conclude(struct job *job) {
     struct attempt *attempt = (struct attempt *)job;
     const struct zone_config *zone = attempt->choice.zone;
     bool versions = attempt->format == FORMAT_STIX || attempt->format == FORMAT_TAXII;
     int64_t max_age = zone->max_age >= 0 ? zone->max_age : 30 * 86400;
     char merged[PATH_MAX];
-    attempt->error = store_commit(attempt->writer, false);
-    attempt->writer = NULL;
+    attempt->error = close_pages(attempt);
     if (attempt->error == 0 && (size_t)snprintf(merged, sizeof merged, "%s.merged", attempt->store) >= sizeof merged)
         attempt->error = -ENAMETOOLONG;
     if (attempt->error == 0)
@@ -175,6 +196,8 @@ void attempt_conclude(struct job *job) {
         attempt->verdict = attempt_judge(attempt, before, attempt_count(attempt, merged));
         if (attempt->verdict == VERDICT_TAKEN && rename(merged, attempt->store) != 0)
             attempt->error = -errno;
+        if (attempt->error == 0 && attempt->verdict == VERDICT_TAKEN && attempt->ingest.options.memory != NULL)
+            names_save(attempt->ingest.options.memory, attempt->store); /* families are an extra: the rules stand without */
     }
     if (attempt->error != 0)
         snprintf(attempt->why, sizeof attempt->why, "cannot keep it: %s", strerror(-attempt->error));

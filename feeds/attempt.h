@@ -57,6 +57,7 @@ struct attempt {
     char why[FETCH_ERROR_MAX];
 };
 
+bool attempt_is_empty(const struct attempt *attempt);       /* no page so far held an indicator; between jobs only */
 struct attempt *attempt_new(struct zone *zone, bool force); /* NULL: no memory */
 void attempt_free(struct attempt *attempt);                 /* NULL is nothing */
 

@@ -264,7 +264,7 @@ static void next_taxii_page(struct feed *feed) {
         state_set(&attempt->added_after, attempt->taxii_last);
         url = goes_on ? taxii_url(feed->zone, attempt->added_after, NULL) : NULL;
     }
-    if (!goes_on && zone->window && attempt->had_copy && store_written(attempt->writer).rules == 0) {
+    if (!goes_on && zone->window && attempt->had_copy && attempt_is_empty(attempt)) {
         no_news(feed);
     } else if (!goes_on) {
         conclude(feed);

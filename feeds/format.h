@@ -96,6 +96,7 @@ int format_read(enum format format, json_source *source, void *source_context, c
 struct format_memory;
 struct format_memory *format_memory_new(void); /* NULL: no memory */
 void format_memory_free(struct format_memory *memory);
+bool format_memory_holds(const struct format_memory *memory); /* an indicator that wasn't flushed yet */
 int format_memory_flush(struct format_memory *memory, const struct format_options *options, const struct format_sink *sink);
 int format_memory_save(const struct format_memory *memory, FILE *file); /* 0 or -errno */
 

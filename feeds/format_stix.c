@@ -547,6 +547,14 @@ void format_memory_free(struct format_memory *memory) {
     free(memory);
 }
 
+bool format_memory_holds(const struct format_memory *memory) {
+    for (size_t i = 1; i < memory->count; i++) {
+        if (memory->objects[i].kind == KIND_INDICATOR)
+            return true;
+    }
+    return false;
+}
+
 /* Moves the named things into a memory of their own. */
 static int keep_names(struct format_memory *memory) {
     struct format_memory names = {0};

@@ -50,10 +50,14 @@ static void keep_why(struct ingest *ingest, const char *text) {
             *at = '?';
 }
 
+static struct format_sink sink_of(struct context *context) {
+    return (struct format_sink){
+        .context = context, .indicator = on_indicator, .fault = on_fault, .head = on_head, .page = on_page, .ignored = on_ignored};
+}
+
 int ingest_read(struct ingest *ingest, struct store_writer *writer, json_source *source, void *source_context) {
     struct context context = {.ingest = ingest, .writer = writer};
-    struct format_sink sink = {
-        .context = &context, .indicator = on_indicator, .fault = on_fault, .head = on_head, .page = on_page, .ignored = on_ignored};
+    const struct format_sink sink = sink_of(&context);
     const char *why = NULL;
     ingest_done(ingest);
     int error = format_read(ingest->format, source, source_context, &ingest->options, &sink, &why);
@@ -61,6 +65,15 @@ int ingest_read(struct ingest *ingest, struct store_writer *writer, json_source 
         keep_why(ingest, "larger than max_size when unpacked");
     else if (error != 0 && error != -ENODATA)
         keep_why(ingest, why != NULL ? why : strerror(-error));
+    return error;
+}
+
+int ingest_flush(struct ingest *ingest, struct store_writer *writer) {
+    struct context context = {.ingest = ingest, .writer = writer};
+    const struct format_sink sink = sink_of(&context);
+    int error = format_memory_flush(ingest->options.memory, &ingest->options, &sink);
+    if (error != 0)
+        keep_why(ingest, strerror(-error));
     return error;
 }
 

@@ -21,6 +21,9 @@ struct ingest {
 
 /* Reads the whole document. 0, -ENODATA (an answer without news), or -errno with ingest->why; then abandon the writer. */
 int ingest_read(struct ingest *ingest, struct store_writer *writer, json_source *source, void *source_context);
+
+/* What the pages read with options.memory hold, once the last one is read. 0 or -errno with ingest->why. */
+int ingest_flush(struct ingest *ingest, struct store_writer *writer);
 void ingest_done(struct ingest *ingest);
 
 /* A file (gzip and zip are unpacked) into the store at `store`: create, read, commit. limit: octets unpacked, 0 none. */

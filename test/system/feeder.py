@@ -402,6 +402,29 @@ class Feeds(unittest.TestCase):
         self.assertEqual(self.fetched(), "unchanged", "an empty page is no news")
         self.assertEqual(len(self.rules()), 4)
 
+    def test_taxii_families(self):
+        """A family that stands on a later page, or that only an earlier poll told, is known all the same."""
+        def indicator(number):
+            return [{"type": "indicator", "id": f"indicator--{number}", "pattern_type": "stix", "modified": "2026-01-01T00:00:00Z",
+                     "pattern": f"[domain-name:value = 'n{number}.example']"},
+                    {"type": "relationship", "id": f"relationship--{number}", "relationship_type": "indicates",
+                     "source_ref": f"indicator--{number}", "target_ref": "malware--1"}]
+
+        malware = [{"type": "malware", "id": "malware--1", "name": "Candiru"}]
+        pages = {"": (1, {"more": True, "next": "n1", "objects": indicator(1)}), "next=n1": (2, {"objects": malware}),
+                 "added_after=2026-01-01T00%3A00%3A02.000000Z": (3, {"objects": indicator(2)})}
+
+        def route(handler):
+            second, page = pages.get(handler.path.partition("?")[2], (3, {}))
+            handler.answer(200, {"X-TAXII-Date-Added-Last": f"2026-01-01T00:00:0{second}.000000Z"}, json.dumps(page).encode())
+
+        self.https.routes["/c/collections/1/objects/"] = route
+        self.configure({"name": "feed", "source": self.https.url("/c/collections/1/"), "format": "taxii", "families": ["candiru"]})
+        self.assertTrue(self.feeder.refresh("feed")["ok"])
+        self.assertEqual(set(self.rules()), {"n1.example"})
+        self.assertEqual(self.fetched(), "fetched")
+        self.assertEqual(set(self.rules()), {"n1.example", "n2.example"})
+
     def test_taxii_loops(self):
         last = {"X-TAXII-Date-Added-Last": "2026-01-01T00:00:01.000000Z"}
         self.https.routes["/a/objects/"] = lambda h: h.answer(200, last, stix(("indicator--1", "a.example", 1), more=True, token="x"))

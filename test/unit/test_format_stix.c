@@ -304,6 +304,7 @@ static void pages(void **state) {
               "\\\"Ivy\\\"\\n\",\"modified\":\"2018-02-23T18:30:00.5Z\"}]}",
               &options, &sink);
     assert_string_equal(out, "");
+    assert_true(format_memory_holds(options.memory));
     assert_int_equal(format_memory_flush(options.memory, &options, &sink), 0);
     assert_string_equal(out, "a.example=Poison \"Ivy\" ");
     FILE *file = open_memstream(&saved, &size);
@@ -316,6 +317,7 @@ static void pages(void **state) {
     options.memory = format_memory_new();
     out[0] = '\0';
     read_page(saved, &options, &sink);
+    assert_false(format_memory_holds(options.memory));
     read_page("{\"objects\":[" INDICATOR("b", "") "]}", &options, &sink);
     snprintf(page, sizeof page, relation, 2, 'b');
     read_page(page, &options, &sink);
