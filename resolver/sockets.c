@@ -50,6 +50,8 @@ static void tune_udp(int fd, const struct sockaddr_storage *address) {
     bool v4 = address->ss_family == AF_INET;
     set(fd, SOL_SOCKET, SO_RCVBUF, KERNEL_BUFFER);
     set(fd, SOL_SOCKET, SO_SNDBUF, KERNEL_BUFFER);
+    set(fd, SOL_SOCKET, SO_RCVBUFFORCE, KERNEL_BUFFER); /* with CAP_NET_ADMIN: past the system's limit */
+    set(fd, SOL_SOCKET, SO_SNDBUFFORCE, KERNEL_BUFFER);
     if (sockets_wildcard(address))
         set(fd, v4 ? IPPROTO_IP : IPPROTO_IPV6, v4 ? IP_PKTINFO : IPV6_RECVPKTINFO, 1);
     /* A forged ICMP message must not make us fragment. */

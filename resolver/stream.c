@@ -294,23 +294,28 @@ static void resume(struct connection *connection) {
         close_connection(connection);
 }
 
-/* Makes room for a newcomer, or says that there is none. */
+/* Of two idle connections (either may be NULL), the one that has been idle longer. */
+static struct connection *idler(struct connection *a, struct connection *b) {
+    return a == NULL || (b != NULL && b->since < a->since) ? b : a;
+}
+
+/* Makes room for a newcomer, or says that there is none. A client makes room for itself first. */
 static bool admit(struct stream *stream, const struct ip *address) {
-    struct connection *idlest = NULL;
+    struct connection *own = NULL, *any = NULL;
     unsigned same = 0;
     for (struct connection *c = stream->connections; c != NULL; c = c->next) {
-        same += ip_equal(&c->client.address, address);
-        if (c->in_flight == 0 && c->writes == 0 && (idlest == NULL || c->since < idlest->since))
-            idlest = c;
+        struct connection *idle = c->in_flight == 0 && c->writes == 0 ? c : NULL;
+        bool is_own = ip_equal(&c->client.address, address);
+        same += is_own;
+        own = idler(own, is_own ? idle : NULL);
+        any = idler(any, idle);
     }
-    if (same >= STREAM_PER_CLIENT)
-        return false;
-    if (stream->count < STREAM_CONNECTIONS)
+    if (same < STREAM_PER_CLIENT && stream->count < STREAM_CONNECTIONS)
         return true;
-    if (idlest == NULL)
-        return false;
-    close_connection(idlest);
-    return true;
+    struct connection *victim = same >= STREAM_PER_CLIENT ? own : any;
+    if (victim != NULL)
+        close_connection(victim);
+    return victim != NULL;
 }
 
 /* Who is at the other end. False if it has gone already. */

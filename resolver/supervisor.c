@@ -125,6 +125,8 @@ static void on_worker_news(uv_async_t *async) {
             supervisor->phase = PHASE_READY;
             say_ready(supervisor);
             web_configure(supervisor->web);
+            if (supervisor->reload_due)
+                reload_begin(supervisor->reload, NULL, NULL);
         }
         if (supervisor->again)
             adopt_all(supervisor);
@@ -254,7 +256,9 @@ static void on_reloaded(void *context, const char *why) {
 
 static void on_signal(uv_signal_t *handle, int signal) {
     struct supervisor *supervisor = handle->data;
-    if (signal == SIGHUP) {
+    if (signal == SIGHUP && supervisor->phase == PHASE_STARTING) {
+        supervisor->reload_due = true;
+    } else if (signal == SIGHUP) {
         notify_state("RELOADING=1");
         reload_begin(supervisor->reload, on_reloaded, supervisor);
     } else if (signal == SIGUSR1) {

@@ -53,6 +53,7 @@ struct supervisor {
     unsigned awaited;                /* acknowledgements of the adoption under way */
     bool again;                      /* another adoption is due after it */
     struct settled *settled;
+    bool reload_due; /* SIGHUP came before the daemon was ready */
 
     unsigned working; /* commands on the pool */
     uv_signal_t signals[4];
