@@ -113,11 +113,11 @@ void gate_log_asked(struct query_env *env, const struct query *query, const stru
     uint64_t hour = env->wall_us / 1000000 / HOUR;
     uint64_t hash = key->hash[key->labels] ^ (address[0] + hour) * 0x9E3779B97F4A7C15u;
     hash = (hash ^ hash >> 32 ^ address[1]) * 0xD6E8FEB86659FD93u;
-    hash ^= hash >> 32;
-    uint64_t *seen = &env->asked[hash % QUERY_ASKED];
-    if (*seen == hash)
+    hash ^= hash >> 29;
+    uint32_t *seen = &env->asked[hash % QUERY_ASKED], tag = (uint32_t)(hash >> 32);
+    if (*seen == tag)
         return;
-    *seen = hash;
+    *seen = tag;
     put_record(env, query, RECORD_ASKED, NULL, NULL, RCODE_NOERROR);
 }
 

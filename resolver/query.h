@@ -60,7 +60,7 @@ struct query_env {
     struct stats *stats;
     uint64_t now_ms;  /* monotonic */
     uint64_t wall_us; /* since 1970 */
-    uint64_t *asked;  /* QUERY_ASKED hashes of who asked what lately, zero at first (history); NULL: no RECORD_ASKED */
+    uint32_t *asked;  /* QUERY_ASKED hashes of who asked what lately, zero at first (history); NULL: no RECORD_ASKED */
     bool refresh;     /* a wish besides: see above */
     struct question refresh_question;
 };

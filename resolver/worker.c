@@ -73,7 +73,7 @@ struct worker {
     atomic_uint waiting;
     struct deadlines soon, late; /* soon: who has stale data to fall back on */
     struct refresh *refreshes, *free_refreshes;
-    uint64_t *asked; /* QUERY_ASKED of them, mapped: who asked what lately */
+    uint32_t *asked; /* QUERY_ASKED of them, mapped: who asked what lately */
     struct stats stats;
     uint8_t scratch[QUERY_REPLY_MAX]; /* where late answers are written */
 };
@@ -550,7 +550,7 @@ static int init_loop(struct worker *worker) {
     return uv_prepare_start(&worker->before, on_before);
 }
 
-enum { SLOTS_OCTETS = (WORKER_QUERIES_MAX + 1) * sizeof(struct slot), ASKED_OCTETS = QUERY_ASKED * sizeof(uint64_t) };
+enum { SLOTS_OCTETS = (WORKER_QUERIES_MAX + 1) * sizeof(struct slot), ASKED_OCTETS = QUERY_ASKED * sizeof(uint32_t) };
 
 /* Zero pages that cost nothing until they are written. */
 static void *map(size_t octets) {
