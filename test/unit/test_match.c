@@ -1,4 +1,5 @@
-/* test/unit/test_match.c: CONTRACT.md's sentences on precedence and answers, one by one; and a real list, every name of it. */
+/* test/unit/test_match.c: what CONTRACT.md says of precedence and answers, sentence by sentence; and a real list, every name of it.
+ */
 #include <errno.h>
 
 #include <ldns/ldns.h>
