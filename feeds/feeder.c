@@ -433,6 +433,9 @@ static void on_look(uv_timer_t *timer) {
 
 int feeder_run(void) {
     static struct feeder feeder;
+    signal(SIGHUP, SIG_IGN); /* these are for sundewd, which may be of the same name and group to whoever sends them */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
     signal(SIGPIPE, SIG_IGN); /* TLS writes to a peer that hung up */
     signal(SIGXFSZ, SIG_IGN); /* a limit on file size is a full disk, not a reason to die */
     uv_loop_init(&feeder.loop);

@@ -23,11 +23,11 @@ struct reading {
     struct feeder *feeder;
     uint64_t generation;
     size_t zone;
-    char *key, *path, *text; /* text: of a built-in zone */
-    char store[PATH_MAX];
+    char *key, *path, *text;                   /* text: of a built-in zone */
+    char store[PATH_MAX], fresh[PATH_MAX + 8]; /* read into fresh, which takes the store's place if it is good */
     enum format format;
     struct format_options options;
-    int64_t limit;
+    int64_t max_rules; /* or -1 */
     /* --- outcome --- */
     int error;
     bool transient; /* the file could not be opened, which may pass without its being changed */
@@ -78,12 +78,12 @@ static int read_as(struct reading *reading, enum format format) {
     struct ingest ingest = {.format = format, .options = reading->options, .observe = on_fault, .observer = reading};
     int error;
     if (reading->text != NULL) {
-        error = ingest_text(&ingest, reading->text, strlen(reading->text), reading->store, &reading->counts);
+        error = ingest_text(&ingest, reading->text, strlen(reading->text), reading->fresh, &reading->counts);
     } else {
         int fd = open_regular(reading);
         if (fd < 0)
             return -EIO;
-        error = ingest_file(&ingest, fd, (uint64_t)reading->limit, reading->store, false, &reading->counts);
+        error = ingest_file(&ingest, fd, 0, reading->fresh, false, &reading->counts);
     }
     if (error != 0)
         snprintf(reading->why, sizeof reading->why, "%s", ingest.why);
@@ -101,6 +101,14 @@ static void run(struct job *job) {
         reading->said = NULL;
         reading->faults = 0;
         reading->error = read_as(reading, reading->format);
+    }
+    if (reading->error == 0 && reading->max_rules >= 0 && reading->counts.rules > (uint64_t)reading->max_rules) {
+        reading->error = -E2BIG;
+        snprintf(reading->why, sizeof reading->why, "more rules than max_rules (%llu)", (unsigned long long)reading->counts.rules);
+        unlink(reading->fresh);
+    } else if (reading->error == 0 && rename(reading->fresh, reading->store) != 0) {
+        reading->error = -errno;
+        snprintf(reading->why, sizeof reading->why, "cannot keep it: %s", strerror(errno));
     }
 }
 
@@ -139,15 +147,12 @@ static void free_reading(struct reading *reading) {
 }
 
 static void finish(struct zone *zone, struct member *member, struct reading *reading) {
-    int64_t max_rules = zone->config == NULL ? -1 : zone->config->max_rules;
     if (reading->error != 0) {
         if (!reading->transient)
             state_set(&member->tried, reading->mark);
         set_error(zone, member, reading->path, reading->why);
         return;
     }
-    if (max_rules >= 0 && reading->counts.rules > (uint64_t)max_rules)
-        link_log(&zone->feeder->link, "warning", "zone %s: %s has more rules than max_rules", zone->name, reading->path);
     state_set(&member->mark, reading->mark);
     state_set(&member->tried, NULL);
     member->read_at = (int64_t)time(NULL);
@@ -184,6 +189,7 @@ static void start_reading(struct zone *zone, struct member *member, const char *
     reading->text = text == NULL ? NULL : strdup(text);
     reading->format = zone_member_format(zone, member->key);
     reading->options = zone_options(zone);
+    reading->max_rules = zone->config == NULL ? -1 : zone->config->max_rules;
     if (text != NULL)
         snprintf(reading->mark, sizeof reading->mark, "builtin");
     if (reading->key == NULL || reading->path == NULL || (text != NULL && reading->text == NULL) ||
@@ -191,6 +197,7 @@ static void start_reading(struct zone *zone, struct member *member, const char *
         free_reading(reading);
         return;
     }
+    snprintf(reading->fresh, sizeof reading->fresh, "%s.fresh", reading->store);
     member->busy = true;
     jobs_add(&zone->feeder->jobs, &reading->job);
 }
@@ -227,11 +234,27 @@ static void look_at(struct zone *zone, const char *key, const char *path, bool n
         start_reading(zone, member, path);
 }
 
+static void set_glob_error(struct zone *zone, const char *why) {
+    char text[PATH_MAX + 256];
+    if (why == NULL) {
+        if (zone->glob_error != NULL)
+            link_log(&zone->feeder->link, "info", "zone %s: %s can be read again", zone->name, zone->shown);
+        state_set(&zone->glob_error, NULL);
+        return;
+    }
+    snprintf(text, sizeof text, "%s: %s", zone->shown, why);
+    if (zone->glob_error == NULL || strcmp(zone->glob_error, text) != 0)
+        link_log(&zone->feeder->link, "warning", "zone %s: %s", zone->name, text);
+    state_set(&zone->glob_error, text);
+}
+
 static void look_at_glob(struct zone *zone, bool now) {
     glob_t found = {0};
     for (size_t i = 0; i < zone->member_count; i++)
         zone->members[i]->listed = false;
-    int outcome = glob(zone->source, 0, NULL, &found);
+    errno = 0;
+    int outcome = glob(zone->source, GLOB_ERR, NULL, &found);
+    set_glob_error(zone, outcome == 0 || outcome == GLOB_NOMATCH ? NULL : strerror(errno != 0 ? errno : ENOMEM));
     for (size_t i = 0; i < found.gl_pathc && outcome == 0; i++)
         look_at(zone, found.gl_pathv[i], found.gl_pathv[i], now);
     globfree(&found);

@@ -80,6 +80,7 @@ void zone_done(struct zone *zone) {
     for (size_t i = 0; i < zone->member_count; i++)
         member_free(zone->members[i]);
     free(zone->members);
+    free(zone->glob_error);
     for (size_t i = 0; i < zone->outcome.refusal_count; i++) {
         free(zone->outcome.refusals[i].rule);
         free(zone->outcome.refusals[i].why);
@@ -153,6 +154,8 @@ int zone_save(struct zone *zone) {
 }
 
 const char *zone_error(const struct zone *zone) {
+    if (zone->glob_error != NULL)
+        return zone->glob_error;
     for (size_t i = 0; i < zone->member_count; i++)
         if (zone->members[i]->error != NULL)
             return zone->members[i]->error;

@@ -32,6 +32,7 @@ struct zone {
     char *shown;                      /* without secrets */
     enum format format;
     bool is_feed, is_glob, window;
+    char *glob_error;        /* why a glob can't be expanded; NULL: it can */
     struct member **members; /* sorted by key */
     size_t member_count;
     struct state state;
@@ -50,7 +51,7 @@ int zone_store(const struct zone *zone, const char *key, char *path, size_t size
 int zone_save(struct zone *zone); /* its memory, as the members stand */
 enum format zone_member_format(const struct zone *zone, const char *key);
 struct format_options zone_options(const struct zone *zone);
-/* The first of its members' errors, or NULL. */
+/* Its own error, or the first of its members', or NULL. */
 const char *zone_error(const struct zone *zone);
 
 #endif

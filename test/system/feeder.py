@@ -318,6 +318,54 @@ class Feeds(unittest.TestCase):
             self.assertIsNotNone(zone["error"])
             self.assertEqual(zone["rules"], 1)
 
+    def test_files_keep_their_last_good_rules(self):
+        folder = os.path.join(self.state, "policy.d")
+        os.mkdir(folder)
+
+        def write(name, body):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(body)
+        write("a.json", policy("a.example"))
+        write("b.json", policy("b.example"))
+        write("list.txt", b"one.example\n")
+        zones = [{"name": "many", "source": folder + "/*.json"}, {"name": "one", "source": folder + "/list.txt", "max_rules": 2}]
+        self.configure(*zones)
+        everything = {"a.example", "b.example", "one.example"}
+        self.assertEqual(set(self.rules()), everything)
+        write("a.json", b'{"rules": ["changed.example"')
+        write("b.json", policy("b2.example"))
+        write("list.txt", b"one.example\ntwo.example\nthree.example\n")
+        self.feeder.wait("published")
+        self.assertEqual(set(self.rules()), {"a.example", "b2.example", "one.example"})
+        self.assertIn("a.json", self.feeder.zones()["many"]["error"])
+        self.assertIn("max_rules", self.feeder.zones()["one"]["error"])
+        self.assertFalse(self.feeder.refresh("many")["ok"])
+        self.feeder.stop()
+        os.rename(folder, folder + ".away")
+        self.feeder = self.start()
+        self.configure(*zones)
+        self.assertEqual(set(self.rules()), {"a.example", "b2.example", "one.example"}, "a folder that is gone costs nothing")
+        self.assertTrue(self.feeder.zones()["many"]["stale"])
+        os.rename(folder + ".away", folder)
+        write("a.json", policy())
+        self.feeder.wait("published")
+        self.assertNotIn("a.example", self.rules())
+        os.unlink(os.path.join(folder, "b.json"))
+        self.feeder.wait("published")
+        self.assertEqual(set(self.rules()), {"one.example"}, "a file that is taken out of a folder takes its rules with it")
+        os.unlink(os.path.join(folder, "list.txt"))
+        self.assertIn("list.txt", [log for log in self.wait_log("list.txt: No such file")][-1])
+        self.assertEqual(set(self.rules()), {"one.example"})
+
+    def wait_log(self, text):
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            found = [line for line in self.feeder.logs if text in line]
+            if found:
+                return found
+            time.sleep(0.05)
+        self.fail(f"nothing was said of {text}")
+
     def test_full_disk(self):
         """A limit on file size stands for a full disk: the snapshot can't be written whole, the old one stays."""
         def write(count):
