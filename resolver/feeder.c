@@ -224,6 +224,10 @@ static void bury(struct child *child);
 
 static void on_read(uv_stream_t *pipe, ssize_t count, const uv_buf_t *data) {
     struct child *child = pipe->data;
+    if (count < 0 && child->feeder->stopping) {
+        uv_read_stop(pipe); /* it is on its way out: its exit comes, or the time to kill it */
+        return;
+    }
     if (count < 0) {
         bury(child);
         return;

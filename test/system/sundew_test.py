@@ -238,7 +238,7 @@ class Nsd(Process):
         self.port = port or free_port()
         self.address = ("127.0.0.1", self.port)
         os.makedirs(folder, exist_ok=True)
-        lines = [f'server:\n ip-address: 127.0.0.1@{self.port}\n server-count: 1\n username: ""\n zonesdir: "{folder}"\n database: ""\n'
+        lines = [f'server:\n ip-address: 127.0.0.1@{self.port}\n server-count: 1\n username: ""\n rrl-ratelimit: 0\n zonesdir: "{folder}"\n database: ""\n'
                  f' pidfile: "{folder}/nsd.pid"\n zonelistfile: "{folder}/zone.list"\n xfrdfile: "{folder}/xfrd.state"\n'
                  f' xfrdir: "{folder}"\nremote-control:\n control-enable: no\n']
         for zone, text in zones.items():
