@@ -13,7 +13,8 @@ struct compile_options {
 };
 
 /* Writes the snapshot to an open, empty file (not published, not synced: feeds/publish.h does that). Consumes what it can of the
- * ruleset's memory while it works; afterwards the ruleset can only be freed. 0 or -errno (ENOSPC, EIO, ENOMEM). */
+ * ruleset's memory while it works; afterwards the ruleset can only be freed. 0 or -errno (ENOSPC, EIO, ENOMEM; E2BIG past
+ * 4 GB of buckets or strings, some 200 million rules). */
 int compile_write(struct ruleset *rules, const struct compile_options *options, int fd);
 
 #endif

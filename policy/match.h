@@ -35,7 +35,8 @@ struct verdict {
     struct matched monitor[MATCH_MONITORS_MAX];
 };
 
-/* Phase one: client and domain rules on the query name, zones in order. `now`: wall-clock seconds, for `expires`. */
+/* Phase one: client and domain rules on the query name, zones in order. `now`: wall-clock seconds, for `expires`. `client` NULL:
+ * not known; only zones that hold for all are asked, and no client rules. */
 void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
                  struct verdict *verdict);
 
@@ -50,7 +51,8 @@ bool match_has_client_rules(const struct snapshot *snapshot); /* client triggers
 bool match_has_ip_rules(const struct snapshot *snapshot);
 
 /* Ready-made records of a decision for a query type. Each record begins with the owner pointer 0xC00C (the question's name); a
- * negative answer's SOA too: a caller that wants another owner patches those two octets, which are always a record's first.
+ * negative answer's SOA too. The contract gives that SOA the rule's name as owner where there is one: the caller, who knows the
+ * question, patches those two octets, which are always a record's first, with a pointer to the matched suffix of the name.
  * Points into the mapping. For ACTION_CNAME, DROP, TRUNCATE, PASSTHRU there is none (all zero). */
 struct answer_bytes {
     const uint8_t *bytes;
@@ -67,8 +69,9 @@ uint32_t match_ttl(const struct snapshot *snapshot, const struct matched *matche
 const struct name *match_cname_target(const struct snapshot *snapshot, const struct matched *matched, bool *wildcard,
                                       struct name *buffer);
 
-/* Explain (cold): every rule that covers the name or address for this client, in precedence order, decided or shadowed. Calls back
- * with state "decides", "monitor", "shadowed", "expired", "other clients", "protected". Returns how many. */
+/* Explain (cold): every rule that covers the name or address, in the order in which they are asked: phase one, then ip rules.
+ * qname, address and client may be NULL; client rules are asked with a qname only. Calls back with what becomes of each. Returns
+ * how many. */
 enum explain_state {
     EXPLAIN_DECIDES,
     EXPLAIN_MONITOR,
