@@ -70,6 +70,7 @@ struct rule_reader {
     const struct format_head *head;
     const char *path;
     bool faulty;
+    int error; /* other than a fault: no memory */
     struct indicator *indicator;
     char target[NAME_TEXT_MAX + 2];
 };
@@ -287,27 +288,28 @@ static int read_nested(void *context, struct record *record, unsigned field, enu
     return 0;
 }
 
-static void respell_records(struct rule_reader *r, const char *lines, char *out, char **whole, size_t *used) {
+/* All records in their one spelling, put together in *whole (to be freed). 0, -EINVAL after a fault, or -ENOMEM. */
+static int respell_records(struct rule_reader *r, const char *lines, char *out, char **whole, size_t *used) {
     uint32_t ttl = records_ttl(r);
     const char *why;
     for (const char *at = lines, *end; *at; at = *end ? end + 1 : end) {
         end = strchrnul(at, '\n');
-        if (local_data_read(at, (size_t)(end - at), ttl, NULL, out, &why) != 0) {
+        int error = local_data_read(at, (size_t)(end - at), ttl, NULL, out, &why);
+        if (error == -EINVAL)
             fault(r, RECORDS, why);
-            return;
-        }
+        if (error)
+            return error;
         size_t length = strlen(out);
         char *grown = realloc(*whole, *used + length + 2);
-        if (!grown) {
-            fault(r, RECORDS, "no memory");
-            return;
-        }
+        if (!grown)
+            return -ENOMEM;
         *whole = grown;
         if (*used)
             grown[(*used)++] = '\n';
         memcpy(grown + *used, out, length + 1);
         *used += length;
     }
+    return 0;
 }
 
 static void read_records(struct rule_reader *r) {
@@ -328,13 +330,12 @@ static void read_records(struct rule_reader *r) {
         return;
     char *out = malloc(LOCAL_DATA_MAX), *whole = NULL;
     size_t used = 0;
-    if (out)
-        respell_records(r, lines, out, &whole, &used);
-    long offset = whole ? record_keep(record, whole, used) : -ENOMEM;
+    int error = out ? respell_records(r, lines, out, &whole, &used) : -ENOMEM;
+    long offset = error ? error : record_keep(record, whole, used);
     if (offset >= 0)
         record->fields[RECORDS] = (struct record_field){.type = JSON_ARRAY, .offset = (size_t)offset, .length = used};
-    else if (!r->faulty)
-        fault(r, RECORDS, "no memory");
+    else if (offset != -EINVAL)
+        r->error = (int)offset;
     free(whole);
     free(out);
 }
@@ -394,8 +395,8 @@ int sundew_rule_object(struct reading *reading, const struct format_head *head, 
     if (error)
         return error;
     read_fields(&r);
-    if (r.faulty)
-        return 0;
+    if (r.faulty || r.error)
+        return r.error;
     indicator.rule.line = reading->record.line;
     indicator.column = reading->record.column;
     indicator.path = path;

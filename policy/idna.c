@@ -78,6 +78,10 @@ int name_from_unicode(struct name *name, const char *text, size_t length, const 
         if (got < 0)
             return got;
         written += (size_t)got;
+        if (dot > 0 && written == sizeof ascii - 1) {
+            *why = "name longer than 255 octets"; /* and one octet more would leave less than no room for the next label */
+            return -EINVAL;
+        }
         if (dot > 0)
             ascii[written++] = '.';
         at = end + dot;

@@ -1,4 +1,5 @@
 /* test/unit/test_normalise.c: values and URLs to names and addresses, in FORMATS.md's order of steps; and points in time. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include "feeds/normalise.h"
 #include "feeds/when.h"
+#include "policy/idna.h"
 
 /* The value as text: "name", "*name", ".name", an address or prefix; or the reason in parentheses. */
 static const char *read_as(const char *text, size_t length, unsigned flags, bool url) {
@@ -90,6 +92,24 @@ static void not_names(void **state) {
     expect(name, 0, name);
     strcpy(name + 253, "aa");
     assert_true(read_as(name, strlen(name), 0, false)[0] == '(');
+}
+
+/* Unicode that fills the room for its A-labels to the last octet, and one more: refused, and nothing is written past it. */
+static void long_unicode(void **state) {
+    char text[2200];
+    for (size_t length = 1000; length < 1100; length++) {
+        size_t used = 0;
+        for (; used < length; used++)
+            text[used] = used % 60 == 59 ? '.' : 'a';
+        strcpy(text + used, ".b\xC3\xBC.c");
+        struct name name;
+        const char *why;
+        assert_int_equal(name_from_unicode(&name, text, strlen(text), &why), -EINVAL);
+    }
+    strcpy(text, "b\xC3\xBC.");
+    for (size_t i = 0; i < 500; i++)
+        strcat(text, "ab.");
+    expect(text, 0, "(too long)");
 }
 
 static void addresses(void **state) {
@@ -195,8 +215,9 @@ static void times_written(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names), cmocka_unit_test(not_names), cmocka_unit_test(addresses), cmocka_unit_test(refanged),
-        cmocka_unit_test(urls),  cmocka_unit_test(times),     cmocka_unit_test(no_times),  cmocka_unit_test(times_written),
+        cmocka_unit_test(names),     cmocka_unit_test(not_names), cmocka_unit_test(long_unicode),
+        cmocka_unit_test(addresses), cmocka_unit_test(refanged),  cmocka_unit_test(urls),
+        cmocka_unit_test(times),     cmocka_unit_test(no_times),  cmocka_unit_test(times_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
