@@ -179,6 +179,17 @@ static void send_next(struct exchange *exchange) {
         fail(exchange);
 }
 
+/* A try came to nothing. If a reply to another one may still come in good time, that is waited for. */
+static void send_instead(struct exchange *exchange) {
+    for (size_t i = 0; exchange->on_the_way > 0 && i < EXCHANGE_TRIES; i++) {
+        const struct attempt *attempt = &exchange->attempts[i];
+        if (attempt->via != VIA_NONE && !attempt->overdue &&
+            server_state(exchange->choices[attempt->choice].lane->server) != SERVER_GONE)
+            return;
+    }
+    send_next(exchange);
+}
+
 /* --- the beginning --- */
 
 /* A server that isn't the best but well is put first once in a while, so that its round trip time is known. One that is down is
@@ -225,7 +236,7 @@ static void refuse(struct exchange *exchange, struct choice *choice, const struc
     exchange->refused = true;
     if (exchange->ede == 0)
         exchange->ede = reply->ede || reply->rcode == RCODE_SERVFAIL ? reply->ede : EDE_NO_REACHABLE_AUTHORITY;
-    send_next(exchange);
+    send_instead(exchange);
 }
 
 static void take_answer(struct exchange *exchange, struct choice *choice, bool edns, const struct reply *reply,
@@ -275,7 +286,7 @@ static void on_reply(struct pending *pending, const struct reply *reply, const u
         break;
     }
     if (!asked)
-        send_next(exchange);
+        send_instead(exchange);
 }
 
 static void on_failed(struct pending *pending, int error) {
@@ -300,7 +311,7 @@ static void on_failed(struct pending *pending, int error) {
             return;
     }
     choice->spent = true;
-    send_next(exchange);
+    send_instead(exchange);
 }
 
 static void count_overdue(struct exchange *exchange) {
