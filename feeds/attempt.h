@@ -9,10 +9,18 @@
 
 #include "feeds/feeder.h"
 #include "feeds/fetch.h"
-#include "feeds/folder.h"
 #include "feeds/ingest.h"
+#include "feeds/misp_manifest.h"
 
 enum verdict { VERDICT_TAKEN, VERDICT_HELD, VERDICT_REFUSED };
+
+/* An event of a MISP folder. */
+struct folder_event {
+    char uuid[MISP_UUID_LENGTH + 1];
+    char timestamp[24]; /* of its last edit, as a mark */
+    bool wanted;        /* new or changed: to be fetched */
+    bool fetched;       /* its store lies beside the old one */
+};
 
 struct attempt {
     struct job job;

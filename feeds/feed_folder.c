@@ -12,7 +12,10 @@
 #include "feeds/body.h"
 #include "feeds/feed_private.h"
 
-enum { MISSES_IN_A_ROW = 3 }; /* then the server is down, rather than an event missing */
+enum {
+    MISSES_IN_A_ROW = 3, /* then the server is down, rather than an event missing */
+    EVENTS_MAX = 1000000,
+};
 
 static int event_paths(const struct attempt *attempt, const char *uuid, char store[PATH_MAX], char fresh[PATH_MAX]) {
     int error = state_store(store, PATH_MAX - 8, attempt->directory, attempt->choice.zone->name, uuid);
@@ -200,17 +203,41 @@ static void next_event(struct feed *feed) {
 
 /* --- the manifest ------------------------------------------------------------------------------------------------------------- */
 
+static int on_manifest_event(void *context, const char *uuid, int64_t timestamp) {
+    struct attempt *attempt = context;
+    size_t count = attempt->event_count;
+    if (count >= EVENTS_MAX)
+        return -E2BIG;
+    if ((count & (count - 1)) == 0) {
+        struct folder_event *larger = realloc(attempt->events, (count == 0 ? 1 : count * 2) * sizeof *larger);
+        if (larger == NULL)
+            return -ENOMEM;
+        attempt->events = larger;
+    }
+    struct folder_event *event = &attempt->events[attempt->event_count++];
+    *event = (struct folder_event){0};
+    snprintf(event->uuid, sizeof event->uuid, "%s", uuid);
+    snprintf(event->timestamp, sizeof event->timestamp, "%lld", (long long)timestamp);
+    return 0;
+}
+
+static int compare(const void *a, const void *b) {
+    return strcmp(((const struct folder_event *)a)->uuid, ((const struct folder_event *)b)->uuid);
+}
+
 static void run_manifest(struct job *job) {
     struct attempt *attempt = (struct attempt *)job;
     struct body *body;
+    char why[MISP_MANIFEST_WHY_MAX] = "";
     attempt->error = body_open(&body, attempt->fd, attempt->limit);
     attempt->fd = -1;
     if (attempt->error == 0) {
-        attempt->error = folder_manifest(body_read, body, &attempt->events, &attempt->event_count);
+        attempt->error = misp_manifest_read(body_read, body, on_manifest_event, attempt, why);
         body_close(body);
     }
-    snprintf(attempt->why, sizeof attempt->why, "%s",
-             attempt->error == -EBADMSG ? "manifest.json is not a MISP manifest" : strerror(-attempt->error));
+    if (attempt->error == 0)
+        qsort(attempt->events, attempt->event_count, sizeof *attempt->events, compare);
+    snprintf(attempt->why, sizeof attempt->why, "manifest.json: %s", why[0] != '\0' ? why : strerror(-attempt->error));
 }
 
 static void manifest_read(struct zone *zone, struct attempt *attempt) {

@@ -13,7 +13,7 @@
 
 #include "feeds/redact.h"
 
-enum { RETRY_AFTER_MAX = 86400, SECRET_MAX = 64 << 10 };
+enum { RETRY_AFTER_MAX = 86400, SECRET_MAX = 64 << 10, HEADERS_MAX = 256 << 10 };
 
 struct fetcher {
     uv_loop_t *loop;
@@ -38,6 +38,7 @@ struct fetch {
     uint64_t max_size;
     uint64_t hash;
     bool too_large;
+    size_t header_octets; /* of all responses so far */
     int write_error;
     char curl_error[CURL_ERROR_SIZE];
     char *got_etag, *got_last_modified;
@@ -189,6 +190,9 @@ static void take_header(const char *line, size_t length, const char *name, char 
 static size_t on_header(char *bytes, size_t size, size_t count, void *context) {
     struct fetch *fetch = context;
     size_t length = size * count;
+    fetch->header_octets += length;
+    if (fetch->header_octets > HEADERS_MAX)
+        return 0;
     take_header(bytes, length, "ETag", &fetch->got_etag);
     take_header(bytes, length, "Last-Modified", &fetch->got_last_modified);
     take_header(bytes, length, "X-TAXII-Date-Added-Last", &fetch->taxii_last);
@@ -240,6 +244,7 @@ static void set_options(struct fetch *fetch, bool with_secrets) {
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, (long)FETCH_CONNECT_SECONDS);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, (long)FETCH_IDLE_RATE);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, idle_seconds());
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT, (long)FETCH_TOTAL_SECONDS);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, fetch);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
@@ -370,6 +375,8 @@ static const char *status_text(long status) {
 static const char *transfer_text(const struct fetch *fetch, CURLcode code) {
     if (fetch->too_large)
         return "larger than max_size";
+    if (fetch->header_octets > HEADERS_MAX)
+        return "headers without end";
     if (fetch->write_error != 0)
         return strerror(fetch->write_error);
     if (code == CURLE_OPERATION_TIMEDOUT && fetch->result.size == 0)

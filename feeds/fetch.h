@@ -2,9 +2,9 @@
  *
  * http and https only; TLS is always verified. Redirects are followed by hand: at most 5, never from https to http, and secrets
  * (headers, user, password, a POST's body) never go to another scheme, host or port. The body goes to an unlinked file, at most
- * max_size octets after gzip is undone. There is no limit on the whole, only on standing still: less than 100 octets a second for
- * 30 seconds. Host names are looked up by the system (getaddrinfo); should that come back to this very resolver, feed hosts are
- * protected names, which policy never touches.
+ * max_size octets after gzip is undone. The limit is on standing still, less than 100 octets a second for 30 seconds, not
+ * on the whole (but for six hours). Host names are looked up by the system (getaddrinfo); should that come back to this very
+ * resolver, feed hosts are protected names, which policy never touches.
  *
  * Loop's thread. */
 #ifndef SUNDEW_FEEDS_FETCH_H
@@ -18,7 +18,8 @@ enum {
     FETCH_REDIRECTS = 5,
     FETCH_CONNECT_SECONDS = 30,
     FETCH_IDLE_SECONDS = 30,
-    FETCH_IDLE_RATE = 100, /* octets a second */
+    FETCH_IDLE_RATE = 100,          /* octets a second */
+    FETCH_TOTAL_SECONDS = 6 * 3600, /* a server that drips just fast enough must not hold a feed for ever */
     FETCH_ERROR_MAX = 512,
 };
 

@@ -5,6 +5,7 @@
  *     sundew-feeder --compile [-c FILE] -o SNAPSHOT         what the configuration's files and saved feeds give, offline
  *     sundew-feeder --zone FILE|URL [--format F] -o SNAPSHOT   one source alone, fetched if need be
  *     sundew-feeder --convert --from FORMAT --to json|rpz|domains FILE|-
+ *     sundew-feeder --shared-hosts                          the hosts that `urls: hosts` never takes, one a line
  *
  * Hostile text is read in every one of them, so every one of them gives up its privileges first. */
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "feeds/feeder.h"
 #include "feeds/offline.h"
 #include "feeds/privilege.h"
+#include "feeds/shared_hosts.h"
 
 static int usage(void) {
     fputs("usage: sundew-feeder --check [-c FILE]\n"
@@ -65,12 +67,22 @@ static int parse(struct arguments *arguments, int argc, char **argv) {
     return 0;
 }
 
+static int print_shared_hosts(void) {
+    size_t count;
+    const char *const *hosts = shared_hosts_list(&count);
+    for (size_t i = 0; i < count; i++)
+        puts(hosts[i]);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     struct arguments arguments = {0};
     if (argc == 2 && strcmp(argv[1], "--version") == 0) {
         puts("sundew-feeder " SUNDEW_VERSION);
         return 0;
     }
+    if (argc == 2 && strcmp(argv[1], "--shared-hosts") == 0)
+        return print_shared_hosts();
     if (parse(&arguments, argc, argv) != 0)
         return usage();
     int error = privilege_drop();

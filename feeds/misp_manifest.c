@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/json_reader.h"
 #include "feeds/record.h"
 #include "feeds/when.h"
 

@@ -2,7 +2,9 @@
 #ifndef SUNDEW_FEEDS_MISP_MANIFEST_H
 #define SUNDEW_FEEDS_MISP_MANIFEST_H
 
-#include "config/json_reader.h"
+#include <stdint.h>
+
+#include "config/json_source.h"
 
 enum { MISP_UUID_LENGTH = 36, MISP_MANIFEST_WHY_MAX = 192 };
 

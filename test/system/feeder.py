@@ -201,6 +201,12 @@ class Feeds(unittest.TestCase):
             while True:
                 handler.wfile.write(b" " * 65536)
 
+        def headers(handler):
+            handler.send_response(200)
+            handler.flush_headers()
+            while True:
+                handler.wfile.write(b"X-More: " + b"x" * 1000 + b"\r\n")
+
         def cut(handler):
             handler.send_response(200)
             handler.send_header("Content-Length", "100000")
@@ -219,7 +225,7 @@ class Feeds(unittest.TestCase):
             os.close(handler.connection.detach())
 
         bomb = gzip.compress(b" " * (64 << 20), 9)
-        routes = {"/drip": drip, "/endless": endless, "/cut": cut, "/reset": reset,
+        routes = {"/drip": drip, "/endless": endless, "/headers": headers, "/cut": cut, "/reset": reset,
                   "/bomb": (200, {"Content-Encoding": "gzip"}, bomb), "/bomb.gz": bomb,
                   "/loop": lambda h: h.answer(302, {"Location": "/loop"}, b""),
                   "/down": lambda h: h.answer(301, {"Location": self.http.url("/plain")}, b""),

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "feeds/folder.h"
 #include "feeds/guard.h"
 #include "feeds/redact.h"
 #include "feeds/schedule.h"
@@ -263,46 +262,10 @@ static void test_redact(void **state) {
     assert_int_equal(redact_host("/a/file", text, sizeof text), -EINVAL);
 }
 
-struct text {
-    const char *at;
-};
-
-static long read_text(void *context, char *buffer, size_t size) {
-    struct text *text = context;
-    size_t length = strlen(text->at) < size ? strlen(text->at) : size;
-    memcpy(buffer, text->at, length);
-    text->at += length;
-    return (long)length;
-}
-
-static void test_manifest(void **state) {
-    struct folder_event *events = NULL;
-    size_t count = 0;
-    struct text good = {
-        "{\"2E035642-c558-5019-89f2-bc7bdf8b34ce\":{\"timestamp\":\"17\",\"Orgc\":{\"name\":\"x\"}},\"../x\":{\"timestamp\":1},"
-        "\"00000000-c558-5019-89f2-bc7bdf8b34ce\":{\"info\":\"i\",\"timestamp\":18}}"};
-    assert_int_equal(folder_manifest(read_text, &good, &events, &count), 0);
-    assert_int_equal(count, 2);
-    assert_string_equal(events[1].uuid, "2e035642-c558-5019-89f2-bc7bdf8b34ce");
-    assert_string_equal(events[1].timestamp, "17");
-    assert_string_equal(events[0].timestamp, "18");
-    free(events);
-    static const char *const bad[] = {"[]",
-                                      "",
-                                      "{\"2e035642-c558-5019-89f2-bc7bdf8b34ce\":{}}",
-                                      "{\"a\":1}",
-                                      "{\"2e035642-c558-5019-89f2-bc7bdf8b34ce\":{\"timestamp\":\"1\"}",
-                                      "<html>"};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct text text = {bad[i]};
-        assert_int_equal(folder_manifest(read_text, &text, &events, &count), -EBADMSG);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_choices),  cmocka_unit_test(test_confidence),  cmocka_unit_test(test_defaults_and_overrides),
         cmocka_unit_test(test_ages),     cmocka_unit_test(test_guard_names), cmocka_unit_test(test_guard_addresses),
-        cmocka_unit_test(test_schedule), cmocka_unit_test(test_redact),      cmocka_unit_test(test_manifest)};
+        cmocka_unit_test(test_schedule), cmocka_unit_test(test_redact)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
