@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "feeds/reading.h"
 #include "feeds/stix_pattern.h"
@@ -86,6 +87,7 @@ struct format_memory {
     size_t count, size;
     uint32_t *slots; /* open addressing by id; 0 is free; size is a power of two */
     size_t slot_count;
+    uint64_t key; /* of the hash */
 };
 
 struct stix {
@@ -96,16 +98,24 @@ struct stix {
     const struct object *emitting;
 };
 
-static uint64_t hash(const char *text) {
-    uint64_t value =
-        14695981039346656037u; /* FNV-1a; ids are uuids: nobody gains from collisions but a slower refresh of their own */
-    for (; *text; text++)
-        value = (value ^ (unsigned char)*text) * 1099511628211u;
+/* Keyed, because ids are whatever a feed says: colliding ones would keep the job thread from all other feeds. */
+static uint64_t hash(uint64_t key, const char *text) {
+    size_t left = strlen(text);
+    uint64_t value = key ^ left;
+    while (left > 0) {
+        uint64_t word = 0;
+        size_t taken = left < sizeof word ? left : sizeof word;
+        memcpy(&word, text, taken);
+        __extension__ unsigned __int128 product = (unsigned __int128)(value ^ word) * (key | 1);
+        value = (uint64_t)product ^ (uint64_t)(product >> 64);
+        text += taken;
+        left -= taken;
+    }
     return value ^ value >> 29;
 }
 
 static uint32_t *slot_of(const struct format_memory *memory, const char *id) {
-    size_t at = hash(id) & (memory->slot_count - 1);
+    size_t at = hash(memory->key, id) & (memory->slot_count - 1);
     while (memory->slots[at] && strcmp(memory->texts.text + memory->objects[memory->slots[at]].id, id) != 0)
         at = (at + 1) & (memory->slot_count - 1);
     return &memory->slots[at];
@@ -500,6 +510,8 @@ static int emit_indicator(struct stix *stix, const struct object *object) {
 static int prepare(struct format_memory *memory) {
     if (memory->count > 0)
         return 0;
+    if (getentropy(&memory->key, sizeof memory->key) != 0)
+        return -errno;
     long none = texts_keep(&memory->texts, "", 0), zero = none < 0 ? none : object_of(memory, NULL);
     return zero < 0 ? (int)zero : 0;
 }
