@@ -256,8 +256,8 @@ static void say(int fd, json_t *message) {
     json_decref(message);
 }
 
-/* Hands log lines on until the refresh is answered. 0 or 1. */
-static int follow(int fd) {
+/* Hands log lines on until a request is answered. 0 or 1; *data is the caller's, NULL for none (data may be NULL). */
+static int follow(int fd, json_t **data) {
     FILE *stream = fdopen(dup(fd), "r");
     char *line = NULL;
     size_t room = 0;
@@ -274,6 +274,8 @@ static int follow(int fd) {
             code = !json_is_true(json_object_get(message, "ok"));
             if (code != 0)
                 fprintf(stderr, "%s\n", why == NULL ? "failed" : why);
+            if (data != NULL)
+                *data = json_incref(json_object_get(message, "data"));
         }
         json_decref(message);
     }
@@ -316,7 +318,12 @@ int offline_zone(const char *source, const char *format, const char *output) {
     close(ends[1]);
     say(ends[0], zone_message(folder, source, format));
     say(ends[0], json_pack("{s:s, s:i, s:n, s:b}", "type", "refresh", "id", 1, "zone", "force", 0));
-    int code = child < 0 ? 1 : follow(ends[0]);
+    int code = child < 0 ? 1 : follow(ends[0], NULL);
+    json_t *zones = NULL;
+    if (code == 0) {
+        say(ends[0], json_pack("{s:s, s:i, s:b}", "type", "zones", "id", 2, "rejected", 1));
+        code = follow(ends[0], &zones);
+    }
     close(ends[0]); /* its end of file ends the child */
     if (child > 0)
         waitpid(child, NULL, 0);
@@ -325,6 +332,9 @@ int offline_zone(const char *source, const char *format, const char *output) {
         fprintf(stderr, "sundew-feeder: %s: cannot be written\n", output);
         code = 1;
     }
+    if (code == 0 && json_dumpf(zones, stdout, JSON_COMPACT) == 0)
+        putchar('\n');
+    json_decref(zones);
     remove_folder(folder);
     return code;
 }

@@ -10,7 +10,8 @@ int offline_check(const char *config);
 /* Compiles what the configuration's files hold, and what its feeds' saved copies do, into the snapshot `output`. */
 int offline_compile(const char *config, const char *output);
 
-/* Compiles one source alone, with a zone's defaults. A URL is fetched. */
+/* Compiles one source alone, with a zone's defaults. A URL is fetched. Prints the zone on stdout as the control command `zones`
+ * with `rejected` gives it. */
 int offline_zone(const char *source, const char *format, const char *output);
 
 #endif

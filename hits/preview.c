@@ -6,6 +6,7 @@
 #include "hits/line.h"
 #include "hits/preview.h"
 #include "hits/retro.h"
+#include "policy/match.h"
 
 enum {
     PREVIEW_ROWS = 10000, /* at most; more say no more */
@@ -81,24 +82,101 @@ static json_t *sorted(json_t *rows) {
     return result;
 }
 
-json_t *preview_json(const char *history_folder, const struct snapshot *snapshot, const char **why) {
-    struct findings findings;
-    int rc = retro_search(&findings, history_folder, snapshot, 0, (uint32_t)time(NULL), NULL);
-    size_t *row_of = rc == 0 ? calloc(findings.count + 1, sizeof *row_of) : NULL;
-    json_t *rows = NULL;
-    if (rc != 0)
-        *why = strerrordesc_np(-rc);
-    else if (row_of == NULL)
-        *why = "out of memory";
-    else
-        rows = json_array();
-    size_t group = 0;
-    for (size_t i = 0; rows != NULL && i < findings.count; i++) {
-        if (!findings.list[i].same)
+/* Names, oldest finding first, of all machines: the rows of "asked". NULL: no memory. */
+static json_t *asked_json(const struct findings *findings, const struct snapshot *snapshot) {
+    size_t *row_of = calloc(findings->count + 1, sizeof *row_of), group = 0;
+    if (row_of == NULL)
+        return NULL;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < findings->count; i++) {
+        if (!findings->list[i].same)
             group = json_array_size(rows);
-        add(rows, group, &findings, row_of, i, snapshot);
+        add(rows, group, findings, row_of, i, snapshot);
     }
     free(row_of);
+    return sorted(rows);
+}
+
+/* A rule and how many machines hit it. */
+struct popularity {
+    uint32_t rule;
+    uint32_t machines;
+};
+
+static int by_rule(const void *a, const void *b) {
+    const struct popularity *left = a, *right = b;
+    return left->rule < right->rule ? -1 : left->rule > right->rule;
+}
+
+static json_t *rule_json(const struct snapshot *snapshot, uint32_t rule) {
+    struct rule_info info;
+    if (snapshot_rule(snapshot, rule, &info) != 0)
+        return json_object();
+    return json_pack("{s:s, s:s}", "rule", info.text, "zone", info.zone_name);
+}
+
+/* Each group of findings is one machine that hit one rule. */
+static json_t *popular_json(const struct findings *findings, const struct snapshot *snapshot) {
+    struct popularity *each = calloc(findings->count + 1, sizeof *each);
+    json_t *rows = json_array();
+    size_t groups = 0;
+    for (size_t i = 0; each != NULL && i < findings->count; i++)
+        if (!findings->list[i].same)
+            each[groups++].rule = findings->list[i].rule;
+    if (groups > 0)
+        qsort(each, groups, sizeof *each, by_rule);
+    for (size_t from = 0, to; from < groups; from = to) {
+        for (to = from + 1; to < groups && each[to].rule == each[from].rule; to++)
+            ;
+        if (to - from < PREVIEW_POPULAR)
+            continue;
+        json_t *row = rule_json(snapshot, each[from].rule);
+        json_object_set_new(row, "clients", json_integer((json_int_t)(to - from)));
+        json_array_append_new(rows, row);
+    }
+    free(each);
+    return rows;
+}
+
+struct protection {
+    const struct snapshot *snapshot, *in_force;
+    json_t *rows;
+};
+
+/* snapshot_each: is the rule for a name that may not be answered for? */
+static int look_at_rule(void *context, uint32_t rule, const struct rule_info *info) {
+    struct protection *protection = context;
+    static const struct ip nobody;
+    struct name name;
+    struct name_key key;
+    struct verdict verdict;
+    const char *text = strncmp(info->text, "*.", 2) == 0 ? info->text + 2 : info->text;
+    if (info->trigger != TRIGGER_DOMAIN || name_from_text(&name, text, strlen(text), NULL) != 0)
+        return 0;
+    name_key_init(&key, name.wire, name.length, snapshot_seed(protection->in_force));
+    match_query(protection->in_force, &key, &nobody, 0, &verdict);
+    if (verdict.protected_)
+        json_array_append_new(protection->rows, rule_json(protection->snapshot, rule));
+    return json_array_size(protection->rows) >= PREVIEW_ROWS;
+}
+
+json_t *preview_json(const char *history_folder, const struct snapshot *snapshot, const struct snapshot *in_force,
+                     const char **why) {
+    struct findings findings;
+    struct protection protection = {snapshot, in_force, json_array()};
+    int rc = retro_search(&findings, history_folder, snapshot, 0, (uint32_t)time(NULL), NULL);
+    if (in_force != NULL)
+        snapshot_each(snapshot, look_at_rule, &protection);
+    json_t *asked = rc == 0 ? asked_json(&findings, snapshot) : NULL;
+    json_t *preview = NULL;
+    if (rc != 0)
+        *why = strerrordesc_np(-rc);
+    else if (asked == NULL)
+        *why = "out of memory";
+    else
+        preview = json_pack("{s:o, s:o, s:O}", "asked", asked, "popular", popular_json(&findings, snapshot), "protected",
+                            protection.rows);
+    json_decref(protection.rows);
     retro_findings_free(&findings);
-    return rows == NULL ? NULL : sorted(rows);
+    return preview;
 }

@@ -68,6 +68,7 @@ struct writer {
     uv_mutex_t lock; /* what other threads leave here */
     struct config *new_config;
     struct snapshot *new_policy;
+    struct snapshot *policy; /* the one in force, for previews */
     bool reopen, stop;
     uv_cond_t flushed; /* with lock: the history is flushed when flush_done reaches flush_wanted */
     uint64_t flush_wanted, flush_done;
@@ -428,6 +429,7 @@ static void free_writer(struct writer *writer) {
     free(writer->history_folder);
     free(writer->ledger_path);
     snapshot_unref(writer->new_policy);
+    snapshot_unref(writer->policy);
     cards_free(writer->cards);
     identities_free(writer->identities);
     dnstap_close(writer->dnstap);
@@ -604,10 +606,11 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
 }
 
 void writer_policy(struct writer *writer, struct snapshot *snapshot) {
-    snapshot_ref(snapshot);
     uv_mutex_lock(&writer->lock);
     snapshot_unref(writer->new_policy);
-    writer->new_policy = snapshot;
+    snapshot_unref(writer->policy);
+    writer->new_policy = snapshot_ref(snapshot);
+    writer->policy = snapshot_ref(snapshot);
     uv_mutex_unlock(&writer->lock);
     wake(writer);
 }
@@ -627,6 +630,9 @@ json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const c
     wake(writer);
     while (writer->flush_done < wanted && (now = uv_hrtime()) < until)
         uv_cond_timedwait(&writer->flushed, &writer->lock, until - now);
+    struct snapshot *in_force = writer->policy == NULL ? NULL : snapshot_ref(writer->policy);
     uv_mutex_unlock(&writer->lock);
-    return preview_json(writer->history_folder, snapshot, why);
+    json_t *preview = preview_json(writer->history_folder, snapshot, in_force, why);
+    snapshot_unref(in_force);
+    return preview;
 }

@@ -1,6 +1,126 @@
-/* tool/preview.c: `sundew preview`. */
+/* tool/preview.c: `sundew preview FILE|URL`: what a zone would hit, before anyone enforces it. The source is read (and fetched) by
+ * sundew-feeder, as all hostile text; the daemon holds the compiled zone against its history and its protected names. */
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tool/request.h"
+#include "tool/table.h"
 #include "tool/tool.h"
 
+extern char **environ;
+
+/* Runs the feeder on the source: the zone goes compiled to `output`, described as JSON to the file `report`. */
+static int compile(const char *source, const char *format, const char *output, const char *report) {
+    char *arguments[8] = {(char *)tool_feeder(), (char *)"--zone", (char *)source, (char *)"-o", (char *)output, NULL, NULL, NULL};
+    if (format != NULL) {
+        arguments[5] = (char *)"--format";
+        arguments[6] = (char *)format;
+    }
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+    int status;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, report, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int rc = posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
+    posix_spawn_file_actions_destroy(&actions);
+    if (rc != 0)
+        return tool_failed("%s: %s", arguments[0], strerror(rc));
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        return tool_failed("the zone could not be read");
+    return TOOL_DONE;
+}
+
+/* What the feeder refused goes beside what the daemon found: "rejected", as in `sundew zones --rejected`, and the number of rules.
+ */
+static void add_report(json_t *preview, const char *report) {
+    json_t *zones = json_load_file(report, 0, NULL), *zone = json_array_get(zones, 0);
+    json_t *rules = json_object_get(zone, "rules"), *rejected = json_object_get(zone, "rejected_rules");
+    json_object_set_new(preview, "rules", rules != NULL ? json_incref(rules) : json_null());
+    json_object_set_new(preview, "rejected", rejected != NULL ? json_incref(rejected) : json_array());
+    json_decref(zones);
+}
+
+/* One of the preview's lists as a table under a heading. Takes the table. */
+static int print_list(const json_t *rows, const char *heading, struct table *table, const char *const *keys) {
+    size_t i;
+    json_t *row;
+    printf("\n%s\n", heading);
+    json_array_foreach(rows, i, row) for (size_t k = 0; keys[k] != NULL; k++) table_cell_json(table, json_object_get(row, keys[k]));
+    return table_print(table);
+}
+
+static int print(const json_t *preview) {
+    static const char *const asked[] = {"client", "mac", "hostname", "qname", "rule", "family", "last_asked", NULL};
+    static const char *const popular[] = {"rule", "clients", NULL};
+    static const char *const guarded[] = {"rule", NULL};
+    static const char *const rejected[] = {"line", "rule", "why", NULL};
+    printf("%lld rules; %zu names asked lately would have been hit; %zu rules for protected names; %zu rules rejected\n",
+           (long long)json_integer_value(json_object_get(preview, "rules")), json_array_size(json_object_get(preview, "asked")),
+           json_array_size(json_object_get(preview, "protected")), json_array_size(json_object_get(preview, "rejected")));
+    const json_t *rows = json_object_get(preview, "asked");
+    int code = TOOL_DONE;
+    if (json_array_size(rows) > 0)
+        code = print_list(
+            rows, "Asked lately:", table_new("CLIENT", "MAC", "HOSTNAME", "QNAME", "RULE", "FAMILY", "LAST ASKED", NULL), asked);
+    rows = json_object_get(preview, "popular");
+    if (code == TOOL_DONE && json_array_size(rows) > 0)
+        code = print_list(rows, "Asked by many, perhaps harmless:", table_new("RULE", ">CLIENTS", NULL), popular);
+    rows = json_object_get(preview, "protected");
+    if (code == TOOL_DONE && json_array_size(rows) > 0)
+        code = print_list(rows, "Protected, would not be answered for:", table_new("RULE", NULL), guarded);
+    rows = json_object_get(preview, "rejected");
+    if (code == TOOL_DONE && json_array_size(rows) > 0)
+        code = print_list(rows, "Rejected:", table_new(">LINE", "RULE", "WHY", NULL), rejected);
+    return code;
+}
+
+static int preview(struct tool *tool, const char *source, const char *format, const char *folder) {
+    char snapshot[576], report[576];
+    json_t *data = NULL;
+    snprintf(snapshot, sizeof snapshot, "%s/policy", folder);
+    snprintf(report, sizeof report, "%s/report", folder);
+    int code = compile(source, format, snapshot, report);
+    if (code == TOOL_DONE) {
+        chmod(folder, 0755); /* the daemon may be another user; what is in there came from a file or feed, not from here */
+        chmod(snapshot, 0644);
+        code = request_send(tool, json_pack("{s:s, s:s}", "command", "preview", "snapshot", snapshot), &data);
+    }
+    if (code == TOOL_DONE) {
+        add_report(data, report);
+        code = tool->json ? request_print_json(json_incref(data)) : print(data);
+    }
+    json_decref(data);
+    unlink(snapshot);
+    unlink(report);
+    return code;
+}
+
 int tool_preview(struct tool *tool, int argc, char **argv) {
-    return tool_failed("%s: not in this build yet", argv[0]);
+    const char *source = NULL, *format = NULL, *base = getenv("TMPDIR");
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--format") == 0 && i + 1 < argc)
+            format = argv[++i];
+        else if (argv[i][0] == '-' || source != NULL)
+            return tool_usage(argv[0], "%s: no such argument, or it lacks its value", argv[i]);
+        else
+            source = argv[i];
+    }
+    if (source == NULL)
+        return tool_usage(argv[0], "a file or URL is missing");
+    char folder[512];
+    snprintf(folder, sizeof folder, "%s/sundew-preview-XXXXXX", base != NULL && base[0] == '/' ? base : "/tmp");
+    if (mkdtemp(folder) == NULL)
+        return tool_failed("%s: %s", folder, strerror(errno));
+    int code = preview(tool, source, format, folder);
+    rmdir(folder);
+    return code;
 }

@@ -9,6 +9,7 @@
 
 #include "hits/history.h"
 #include "hits/history_format.h"
+#include "hits/preview.h"
 #include "hits/writer.h"
 
 #define HOUR_US ((uint64_t)3600 * 1000000)
@@ -159,8 +160,10 @@ static void test_preview(void **state) {
     ask(writer, "10.0.0.1", "harmless.test", now);
     struct snapshot *snapshot = build_policy("late.test");
     const char *why = "";
-    json_t *rows = writer_preview(writer, snapshot, &why);
+    json_t *preview = writer_preview(writer, snapshot, &why), *rows = json_object_get(preview, "asked");
     assert_int_equal(json_array_size(rows), 3);
+    assert_int_equal(json_array_size(json_object_get(preview, "popular")), 0);
+    assert_int_equal(json_array_size(json_object_get(preview, "protected")), 0);
     assert_string_equal(build_text(json_array_get(rows, 0), "client"), "2001:db8::1");
     const json_t *a = line_of(rows, "10.0.0.1", "a.late.test", 2);
     char time[TIME_LENGTH + 1] = "";
@@ -168,7 +171,28 @@ static void test_preview(void **state) {
     assert_string_equal(build_text(a, "last_asked"), time);
     assert_string_equal(build_text(a, "family"), "Late");
     line_of(rows, "10.0.0.1", "b.late.test", 1);
-    json_decref(rows);
+    json_decref(preview);
+    /* Asked for by many: perhaps not a bot's. */
+    for (int i = 2; i < 2 + PREVIEW_POPULAR; i++) {
+        char client[32];
+        snprintf(client, sizeof client, "10.0.0.%d", i);
+        ask(writer, client, "late.test", now);
+    }
+    /* Protected by the policy in force. */
+    struct ruleset *rules = build_rules();
+    struct name name = build_name("late.test");
+    assert_int_equal(ruleset_protect_name(rules, &name, false), 0);
+    struct snapshot *in_force = build_snapshot(rules);
+    writer_policy(writer, in_force);
+    snapshot_unref(in_force);
+    preview = writer_preview(writer, snapshot, &why);
+    const json_t *popular = json_array_get(json_object_get(preview, "popular"), 0);
+    assert_string_equal(build_text(popular, "rule"), "late.test");
+    assert_int_equal(build_number(popular, "clients"), 2 + PREVIEW_POPULAR);
+    const json_t *protected_ = json_object_get(preview, "protected");
+    assert_int_equal(json_array_size(protected_), 1);
+    assert_string_equal(build_text(json_array_get(protected_, 0), "rule"), "late.test");
+    json_decref(preview);
     snapshot_unref(snapshot);
     writer_stop(writer);
 }
