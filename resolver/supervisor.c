@@ -201,9 +201,8 @@ void supervisor_take(struct supervisor *supervisor, struct config *config, struc
     if (changed)
         writer_policy(supervisor->writer, snapshot);
     if (changed && snapshot_seed(old) != snapshot_seed(snapshot)) {
-        log_say(LOG_LEVEL_WARNING, "the seed in %s has changed: policy holds, the cache is of use again after a restart",
-                supervisor->config->state_dir);
-        cache_flush(supervisor->cache, NULL);
+        upstream_shared_reseed(supervisor->upstream, snapshot_seed(snapshot));
+        cache_flush(supervisor->cache, NULL); /* its keys mean nothing any more */
     }
     snapshot_unref(old);
     if (config != NULL) {

@@ -121,6 +121,7 @@ static void close_if_drained(struct udp_socket *udp) {
         close_socket(udp);
 }
 
+/* Opens a socket for the place; the one that was there goes only then. */
 static int fill_place(struct udp_pool *pool, uint16_t place) {
     struct udp_socket *udp = pool->spare;
     if (udp) {
@@ -145,6 +146,8 @@ static int fill_place(struct udp_pool *pool, uint16_t place) {
     udp->fd = fd;
     udp->uses_left = pool->size < UDP_POOL_FULL ? 1 : UDP_USES;
     udp->place = place;
+    if (pool->places[place])
+        retire(pool->places[place]);
     pool->places[place] = udp;
     pool->sockets++;
     host->handles++;
@@ -201,20 +204,22 @@ static void on_readable(uv_poll_t *poll, int status, int events) {
 
 /* --- sending --- */
 
+static bool is_worn(const struct udp_socket *udp, uint64_t now_ms) {
+    return udp->uses_left == 0 || now_ms >= udp->born_ms + UDP_AGE_MS;
+}
+
 /* A socket for one query, in a place picked at random. NULL and *error: none can be had. */
 static struct udp_socket *pick(struct udp_pool *pool, int *error) {
     uint16_t place = (uint16_t)entropy_below(&pool->host->entropy, pool->size);
     struct udp_socket *udp = pool->places[place];
-    if (udp && (udp->uses_left == 0 || uv_now(pool->host->loop) >= udp->born_ms + UDP_AGE_MS)) {
-        retire(udp);
-        udp = NULL;
-    }
-    if (udp)
+    if (udp && !is_worn(udp, uv_now(pool->host->loop)))
         return udp;
     *error = fill_place(pool, place);
-    for (unsigned i = 1; *error < 0 && !udp && i < pool->size; i++) /* no descriptors: share rather than fail */
+    if (*error == 0)
+        return pool->places[place];
+    for (unsigned i = 1; !udp && i < pool->size; i++) /* no descriptors: rather a worn one than none */
         udp = pool->places[(place + i) % pool->size];
-    return *error == 0 ? pool->places[place] : udp;
+    return udp;
 }
 
 /* Whether the query was lost on the way or by us makes no difference: the wait for a reply will tell. */
@@ -259,7 +264,7 @@ void udp_pool_cancel(struct pending *pending) {
 void udp_pool_sweep(struct udp_pool *pool, uint64_t now_ms) {
     for (unsigned i = 0; pool->places && i < pool->size; i++) {
         struct udp_socket *udp = pool->places[i];
-        if (udp && (udp->uses_left == 0 || now_ms >= udp->born_ms + UDP_AGE_MS))
+        if (udp && is_worn(udp, now_ms))
             retire(udp);
     }
 }
