@@ -1,5 +1,6 @@
 /* resolver/main.c: sundewd: reads the command line and the configuration, then checks it or runs the daemon. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +44,20 @@ static int help(void) {
     return EXIT_SUCCESS;
 }
 
+/* A socket must never come to be stdout by being opened first. */
+static void fill_standard_descriptors(void) {
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv) {
     const char *given = NULL;
     bool check = false;
+    fill_standard_descriptors();
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--check") == 0)
             check = true;

@@ -1,5 +1,5 @@
 """The daemon's life: command line, --check, start, reload under load, signals, the end, and the feeder's death."""
-import json, os, signal, socket, subprocess, threading, time, unittest
+import json, os, signal, socket, subprocess, threading, time, unittest, unittest.mock
 
 import sundew_test
 from sundew_test import Message, frame, program, query, read_frame, wait_for
@@ -224,6 +224,45 @@ class Life(sundew_test.Case):
             sundewd.signal(signal.SIGINT)
             self.assertEqual(sundewd.wait(), 0)
             self.assertLess(time.monotonic() - began, 5)
+
+    def test_systemd_is_told(self):
+        path = os.path.join(self.folder, "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s, unittest.mock.patch.dict(os.environ, NOTIFY_SOCKET=path):
+            s.bind(path)
+            s.settimeout(sundew_test.PATIENCE)
+            sundewd = self.daemon(self.upstream)
+            self.assertIn(b"READY=1\n", s.recv(4096))
+            sundewd.signal(signal.SIGHUP)
+            self.assertRegex(s.recv(4096), rb"RELOADING=1\nMONOTONIC_USEC=\d+\n")
+            self.assertIn(b"READY=1\n", s.recv(4096))
+            sundewd.signal(signal.SIGTERM)
+            self.assertIn(b"STOPPING=1\n", s.recv(4096))
+            sundewd.wait()
+
+    def test_stop_while_reloading(self):
+        for delay in (0, 0.01, 0.05):
+            sundewd = self.daemon(self.upstream, rules=[f"r{i}.example" for i in range(20000)])
+            with socket.socket(socket.AF_UNIX) as s:
+                s.connect(sundewd.control)
+                s.sendall(b'{"command":"reload"}\n{"command":"zones"}\n')
+                time.sleep(delay)
+                sundewd.signal(signal.SIGTERM)
+                self.assertEqual(sundewd.wait(), 0)
+
+    def test_stop_while_starting(self):
+        sundewd = self.daemon(self.upstream, rules=[f"r{i}.example" for i in range(50000)], ready=False)
+        wait_for("the beginning", lambda: "waiting" in sundewd.text())
+        sundewd.signal(signal.SIGHUP)
+        sundewd.signal(signal.SIGTERM)
+        self.assertEqual(sundewd.wait(), 0)
+
+    def test_closed_descriptors(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"], ready=False)
+        sundewd.end()
+        sundewd.arguments = ["sh", "-c", 'exec "$0" -c "$1" <&- >&- 2>&-', program("sundewd"), sundewd.path]
+        sundewd.launch()
+        wait_for("an answer", lambda: (lambda a: a and a.addresses() == ["127.0.0.3"])(sundewd.ask("evil.example", timeout=0.2)))
+        self.assertEqual(len(wait_for("a feeder", sundewd.feeder_pid)), 1)
 
     def test_stop_command(self):
         sundewd = self.daemon(self.upstream)
