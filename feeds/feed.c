@@ -37,6 +37,10 @@ static void plan(struct feed *feed, uint64_t delay_ms) {
     uv_timer_start(&feed->timer, on_timer, delay_ms, 0);
 }
 
+static void save(struct zone *zone) {
+    feeder_state_error(zone->feeder, zone_save(zone));
+}
+
 static void set_error(struct feed *feed, const char *error) {
     struct zone *zone = feed->zone;
     if (error == NULL && feed->error != NULL)
@@ -44,11 +48,11 @@ static void set_error(struct feed *feed, const char *error) {
     else if (error != NULL && (feed->error == NULL || strcmp(feed->error, error) != 0))
         link_log(&zone->feeder->link, "warning", "zone %s: %s%s", zone->name, error,
                  zone->state.fetched_at != 0 ? "; its last good rules stay" : "");
+    bool changed = error == NULL ? zone->state.error != NULL : zone->state.error == NULL || strcmp(zone->state.error, error) != 0;
     state_set(&feed->error, error);
-}
-
-static void save(struct zone *zone) {
-    feeder_state_error(zone->feeder, zone_save(zone));
+    state_set(&zone->state.error, error);
+    if (changed)
+        save(zone);
 }
 
 static void end(struct feed *feed, enum outcome outcome) {
@@ -384,7 +388,8 @@ int feed_start(struct zone *zone) {
     feed->timer.data = feed;
     int64_t now = (int64_t)time(NULL), due = zone->state.fetched_at + zone->config->refresh;
     bool reconfigured = zone->feeder->generation > 1;
-    feed->tried = reconfigured && due > now;
+    feed->tried = reconfigured && due > now && zone->state.error == NULL;
+    state_set(&feed->error, zone->state.error); /* what was stale before stays so until it is fetched */
     if (feed->tried)
         plan(feed, (uint64_t)(due - now) * 1000);
     else

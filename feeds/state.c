@@ -93,6 +93,7 @@ void state_done(struct state *state) {
     free(state->etag);
     free(state->last_modified);
     free(state->added_after);
+    free(state->error);
     *state = (struct state){0};
 }
 
@@ -133,6 +134,7 @@ bool state_load(struct state *state, const char *directory, const char *zone, co
         state->body_hash = 0;
     }
     take_string(object, "added_after", &state->added_after);
+    take_string(object, "error", &state->error);
     const char *key;
     json_t *mark;
     json_object_foreach(json_object_get(object, "members"), key, mark) {
@@ -151,11 +153,11 @@ int state_save(const struct state *state, const char *directory, const char *zon
     json_t *members = json_object();
     for (size_t i = 0; i < state->member_count; i++)
         json_object_set_new(members, state->members[i].key, json_string(state->members[i].mark));
-    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s*, s:s*, s:s*, s:o}", "version", SUNDEW_VERSION,
+    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:b, s:s*, s:s*, s:s*, s:s*, s:o}", "version", SUNDEW_VERSION,
                                "source", state->source, "reading", state->reading, "fetched_at", (json_int_t)state->fetched_at,
                                "body_at", (json_int_t)state->body_at, "not_before", (json_int_t)state->not_before, "body_hash",
                                (json_int_t)state->body_hash, "held", (int)state->held, "etag", state->etag, "last_modified",
-                               state->last_modified, "added_after", state->added_after, "members", members);
+                               state->last_modified, "added_after", state->added_after, "error", state->error, "members", members);
     char *text = object == NULL ? NULL : json_dumps(object, JSON_INDENT(1));
     json_decref(object);
     if (text == NULL)

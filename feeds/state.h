@@ -29,6 +29,7 @@ struct state {
     uint64_t body_hash; /* 0: unknown */
     bool held;          /* a snapshot was held back for its shrinking */
     char *added_after;  /* TAXII */
+    char *error;        /* of the last attempt to fetch it; NULL: it went well */
     struct state_member *members;
     size_t member_count;
 };
