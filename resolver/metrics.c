@@ -62,6 +62,29 @@ static void write_queries(const struct metrics_input *input, FILE *out) {
     counter(out, "sundew_local_answers_total", "Locally served names answered.", counts[STAT_LOCAL]);
 }
 
+/* What policy, cache and local names answered took no time that a millisecond clock sees: it is all in the first bucket. */
+static void write_latency(const struct metrics_input *input, FILE *out) {
+    static const char name[] = "sundew_answer_latency_seconds";
+    const uint64_t *counts = input->counts;
+    uint64_t total = 0, waited = 0, below;
+    for (unsigned i = 0; i < 16; i++) {
+        total += counts[STAT_RCODE_0 + i];
+    }
+    for (unsigned i = STAT_LATENCY_0; i <= STAT_LATENCY_LAST; i++) {
+        waited += counts[i];
+    }
+    total = total > waited ? total : waited;
+    below = total - waited;
+    head(out, name, "histogram", "Time from query to response.");
+    for (unsigned i = 0; i < STAT_LATENCY_LAST - STAT_LATENCY_0; i++) {
+        below += counts[STAT_LATENCY_0 + i];
+        fprintf(out, "%s_bucket{le=\"%g\"} %llu\n", name, stats_latency_ms[i] / 1000.0, (unsigned long long)below);
+    }
+    fprintf(out, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)total);
+    fprintf(out, "%s_sum %.17g\n", name, (double)counts[STAT_LATENCY_SUM_MS] / 1000);
+    fprintf(out, "%s_count %llu\n", name, (unsigned long long)total);
+}
+
 static void write_policy(const struct metrics_input *input, FILE *out) {
     const uint64_t *counts = input->counts;
     size_t i;
@@ -196,6 +219,7 @@ void metrics_write(const struct metrics_input *input, FILE *out) {
     gauge(out, "sundew_uptime_seconds", "Time since the daemon started.", input->uptime_seconds);
     gauge(out, "sundew_workers", "Worker threads.", input->workers);
     write_queries(input, out);
+    write_latency(input, out);
     write_policy(input, out);
     write_cache(input, out);
     write_upstreams(input, out);

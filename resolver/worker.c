@@ -348,6 +348,7 @@ static void conclude(struct worker *worker, struct slot *slot, enum query_wish w
         return;
     if (slot->asked)
         upstream_cancel(worker->upstream, &slot->query.ask);
+    stat_latency(&worker->stats, worker->env.now_ms - slot->query.began_ms);
     slot->origin.deliver(&slot->origin, outcome_of[wish], worker->scratch, wish == QUERY_REPLY ? length : 0);
     query_done(&slot->query);
     give_slot(worker, slot);
