@@ -1,8 +1,10 @@
 /* hits/ledger_schema.c: the tables of the ledger, and how it is opened. */
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "hits/ledger_schema.h"
 
@@ -88,6 +90,8 @@ static int prepare(sqlite3 *db, bool create) {
             rc = sqlite3_exec(db, "COMMIT", NULL, NULL, NULL);
         return rc;
     }
+    if (rc == SQLITE_OK && version == 0)
+        return SQLITE_EMPTY; /* the writer is about to begin it */
     if (rc == SQLITE_OK && version != LEDGER_VERSION)
         rc = SQLITE_NOTADB;
     return rc == SQLITE_OK && create ? quick_check(db) : rc;
@@ -95,6 +99,10 @@ static int prepare(sqlite3 *db, bool create) {
 
 int ledger_schema_open(sqlite3 **db, const char *path, bool create) {
     int flags = create ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+    if (!create && access(path, F_OK) != 0 && errno == ENOENT) {
+        *db = NULL;
+        return SQLITE_EMPTY;
+    }
     int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
         rc = prepare(*db, create);

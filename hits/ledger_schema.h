@@ -15,7 +15,8 @@ enum {
 };
 
 /* An SQLite result code. On success *db is ready: WAL, tables there (made if `create`), quick_check without a finding.
- * SQLITE_CORRUPT, SQLITE_NOTADB: damaged or foreign. *db is NULL on failure. */
+ * SQLITE_CORRUPT, SQLITE_NOTADB: damaged or foreign. SQLITE_EMPTY: not begun yet (without `create`). *db is NULL on
+ * failure. */
 int ledger_schema_open(sqlite3 **db, const char *path, bool create);
 
 bool ledger_schema_damaged(int rc); /* the file itself is at fault: another try won't help */
