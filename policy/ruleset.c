@@ -120,6 +120,8 @@ static int by_prefix(const void *a, const void *b) {
 
 /* Sorted, and without those that another one covers, so that one binary search tells. */
 static int add_zone_clients(struct ruleset *rules, const struct ruleset_zone *zone, struct snapshot_zone *stored) {
+    if (zone->client_count == 0)
+        return 0;
     struct prefix *sorted = malloc(zone->client_count * sizeof *sorted);
     if (sorted == NULL)
         return -ENOMEM;
@@ -151,7 +153,7 @@ int ruleset_add_zone(struct ruleset *rules, const struct ruleset_zone *zone) {
         .mode = (uint8_t)zone->mode,
     };
     int rc = strings_add(&rules->strings, zone->name, strlen(zone->name), &stored.name);
-    if (rc == 0 && stored.restricted)
+    if (rc == 0)
         rc = add_zone_clients(rules, zone, &stored);
     if (rc == 0)
         rc = growing_add(&rules->zones, &stored, 1);

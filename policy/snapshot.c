@@ -299,6 +299,7 @@ static const char *verify(struct snapshot *snapshot, int fd) {
     const char *fault = check_header(snapshot);
     if (fault != NULL)
         return fault;
+    snprintf(snapshot->id, sizeof snapshot->id, "%016llx", (unsigned long long)snapshot->header->id);
     /* one call instead of a page fault every 64 KB; where it isn't known the faults do */
     madvise((void *)(uintptr_t)snapshot->map, snapshot->header->section[SECTION_RESIDENT_END].offset, MADV_POPULATE_READ);
     fault = check_resident(snapshot);
@@ -358,7 +359,6 @@ int snapshot_open(struct snapshot **snapshot, const char *path, const char **why
         free(opened);
         return rc;
     }
-    snprintf(opened->id, sizeof opened->id, "%016llx", (unsigned long long)opened->header->id);
     opened->generation = next_generation();
     atomic_init(&opened->references, 1);
     *snapshot = opened;
