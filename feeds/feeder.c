@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "feeds/feed.h"
@@ -433,6 +434,11 @@ static void on_look(uv_timer_t *timer) {
 
 int feeder_run(void) {
     static struct feeder feeder;
+    struct stat status;
+    if (fstat(LINK_FD, &status) != 0 || !S_ISSOCK(status.st_mode)) { /* before the loop takes that number for itself */
+        fprintf(stderr, "sundew-feeder: descriptor %d is no socket: sundewd starts this program\n", LINK_FD);
+        return 2;
+    }
     signal(SIGHUP, SIG_IGN); /* these are for sundewd, which may be of the same name and group to whoever sends them */
     signal(SIGINT, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
@@ -443,7 +449,7 @@ int feeder_run(void) {
     feeder.link = (struct link){.message = on_message, .closed = on_closed, .context = &feeder};
     int error = link_init(&feeder.link, &feeder.loop, LINK_FD);
     if (error != 0) {
-        fprintf(stderr, "sundew-feeder: descriptor %d: %s (started by sundewd, not by hand)\n", LINK_FD, uv_strerror(error));
+        fprintf(stderr, "sundew-feeder: descriptor %d: %s\n", LINK_FD, uv_strerror(error));
         return 2;
     }
     feeder.fetcher = fetcher_new(&feeder.loop);

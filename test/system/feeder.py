@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import struct
+import subprocess
 import sys
 import socket
 import time
@@ -371,6 +372,16 @@ class Feeds(unittest.TestCase):
                 return found
             time.sleep(0.05)
         self.fail(f"nothing was said of {text}")
+
+    def test_by_hand(self):
+        done = subprocess.run([PROGRAM], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("sundewd", done.stderr)
+        self.configure()
+        with open(f"/proc/{self.feeder.process.pid}/status", encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file.read().splitlines() if ":\t" in line)
+        self.assertEqual(status["NoNewPrivs"].strip(), "1")
+        self.assertEqual(int(status["CapEff"], 16) & ~4, 0, "of all capabilities, reading policy files is the only one kept")
 
     def test_full_disk(self):
         """A limit on file size stands for a full disk: the snapshot can't be written whole, the old one stays."""
