@@ -5,6 +5,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,8 +69,8 @@ const char *feeder_path(void) {
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
     if (length > 0) {
         path[length] = '\0';
-        dirname(path);
-        strcat(path, "/sundew-feeder");
+        size_t folder = strlen(dirname(path));
+        snprintf(path + folder, sizeof path - folder, "/sundew-feeder");
         if (access(path, X_OK) == 0)
             return path;
     }

@@ -60,8 +60,8 @@ const char *tool_feeder(void) {
     ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
     if (length > 0) {
         path[length] = '\0';
-        dirname(path);
-        strcat(path, "/sundew-feeder");
+        size_t folder = strlen(dirname(path));
+        snprintf(path + folder, sizeof path - folder, "/sundew-feeder");
         if (access(path, X_OK) == 0)
             return path;
     }

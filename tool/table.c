@@ -129,8 +129,8 @@ void table_cell_json(struct table *table, const json_t *value) {
     json_t *item;
     if (json_is_array(value)) {
         json_array_foreach(value, i, item) {
-            if (i > 0 && strlen(text) + 3 < sizeof text)
-                strcat(text, ", ");
+            if (i > 0)
+                snprintf(text + strlen(text), sizeof text - strlen(text), ", ");
             append(item, text, sizeof text);
         }
     } else {
