@@ -25,7 +25,7 @@ static bool is_ascii(const char *text, size_t length) {
     return true;
 }
 
-/* Appends one label, converted if need be. Returns the octets written or -errno. */
+/* Appends one label, converted if need be. Returns the octets written or -errno. `out` holds an octet more than room. */
 static int write_label(const char *text, size_t length, char *out, size_t room, const char **why) {
     if (is_ascii(text, length)) {
         if (length > room) {
@@ -54,7 +54,7 @@ static int write_label(const char *text, size_t length, char *out, size_t room, 
         idn2_free(ascii);
         return -EINVAL;
     }
-    memcpy(out, ascii, written);
+    memcpy(out, ascii, written + 1);
     idn2_free(ascii);
     return (int)written;
 }

@@ -109,8 +109,8 @@ static int write_domain_text(const struct snapshot *snapshot, const uint8_t *cod
     if (code_decode(&snapshot->code, code, length, &name) != 0)
         return -ENOENT;
     if (match == MATCH_BELOW) {
-        memcpy(text, "*.", 2);
-        text += 2;
+        *text++ = '*';
+        *text++ = '.';
     }
     name_to_text(name.wire, text);
     return 0;
