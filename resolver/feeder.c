@@ -185,6 +185,9 @@ static const char *text_of(const json_t *message, const char *key) {
 static void on_message(struct feeder *feeder, const json_t *message) {
     const char *type = text_of(message, "type");
     uint32_t serial = (uint32_t)json_integer_value(json_object_get(message, "serial"));
+    bool news = strcmp(type, "published") == 0 || strcmp(type, "failed") == 0;
+    if (news && feeder->stopping)
+        return; /* whoever waited for it is gone */
     if (strcmp(type, "published") == 0)
         feeder->events.published(feeder->events.context, serial, text_of(message, "path"), text_of(message, "id"));
     else if (strcmp(type, "failed") == 0)
