@@ -2,10 +2,12 @@
 #include "resolver/supervisor.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -383,12 +385,25 @@ static int open_control(struct supervisor *supervisor) {
     return rc != 0 ? rc : control_open(&supervisor->control, supervisor, path);
 }
 
+/* Two daemons must not publish into one folder. The lock goes with the process, however it ends. */
+static int lock_state(const struct supervisor *supervisor) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/lock", supervisor->config->state_dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return -errno;
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : -errno;
+}
+
 /* What can fail for reasons that the operator has to put right. 0, or -1 with the reason said. */
 static int prepare(struct supervisor *supervisor) {
     const struct config *config = supervisor->config;
     int rc = make_folder(config->state_dir, 0750);
+    if (rc == 0)
+        rc = lock_state(supervisor);
     if (rc != 0) {
-        log_say(LOG_LEVEL_ERROR, "state_dir: %s: %s", config->state_dir, strerror(-rc));
+        log_say(LOG_LEVEL_ERROR, "state_dir: %s: %s", config->state_dir,
+                rc == -EWOULDBLOCK ? "another sundewd uses it" : strerror(-rc));
         return -1;
     }
     char which[SOCKETS_TEXT_MAX];

@@ -135,6 +135,9 @@ class Life(sundew_test.Case):
         third = self.daemon(self.upstream, ready=False, control=first.control)
         self.assertEqual(third.wait(), 1)
         self.assertIn("control", third.text())
+        fourth = self.daemon(self.upstream, ready=False, state_dir=first.config["state_dir"])
+        self.assertEqual(fourth.wait(), 1)
+        self.assertIn("another sundewd", fourth.text())
         self.assertEqual(first.json("status")["pid"], first.pid)
 
     def test_restart_after_kill(self):
