@@ -368,7 +368,8 @@ static void on_answer(struct ask *ask, struct answer *answer) {
     size_t length = 0;
     slot->asked = false;
     untime(slot);
-    worker_tick(worker);
+    if (worker->env.now_ms != uv_now(&worker->loop)) /* many answers come in one turn of the loop */
+        worker_tick(worker);
     enum query_wish wish = query_answered(&worker->env, &slot->query, answer, worker->scratch, &length);
     conclude(worker, slot, wish, length);
 }
