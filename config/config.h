@@ -38,16 +38,16 @@ enum urls { URLS_NEVER, URLS_HOSTS };
 
 struct zone_config {
     char *name;
-    char *source;  /* absolute path, glob or URL */
-    char *builtin; /* the embedded zone's JSON text; NULL for all others. Then source is "builtin:NAME" */
-    char *format;  /* NULL: by the file's ending */
-    int action;    /* enum action or CONFIG_UNSET */
-    int64_t ttl;   /* or CONFIG_UNSET */
-    int match;     /* enum match or CONFIG_UNSET */
-    char *target;  /* head key of action "cname"; NULL unset */
-    enum mode mode;
+    char *source;       /* absolute path, glob or URL */
+    char *builtin;      /* the embedded zone's JSON text; NULL for all others. Then source is "builtin:NAME" */
+    char *format;       /* NULL: by the file's ending */
+    int action;         /* enum action or CONFIG_UNSET */
+    int64_t ttl;        /* or CONFIG_UNSET */
+    int match;          /* enum match or CONFIG_UNSET */
+    char *target;       /* head key of action "cname"; NULL unset */
+    int mode;           /* enum mode or CONFIG_UNSET: enforce */
     int confidence;     /* 0..100 or CONFIG_UNSET */
-    int min_confidence; /* 0..100, default 0 */
+    int min_confidence; /* 0..100 or CONFIG_UNSET: 0 */
     int64_t max_age;    /* seconds or CONFIG_UNSET */
     int window;         /* 0, 1 or CONFIG_UNSET (the format's default) */
     int64_t refresh;    /* seconds; default 3600; files are watched besides */

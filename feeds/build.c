@@ -191,11 +191,11 @@ static int add_part(struct run *run, struct build_zone *zone, int index, const s
     return error == -ENOMEM ? error : 0;
 }
 
-/* A zone has one mode: a file that asks for monitoring gets it, unless it is one of many. */
+/* A zone has one mode: the configuration's, else that of its file's head, unless the file is one of many. */
 static enum mode mode_of(const struct build_zone *zone) {
     struct store_reader *reader;
-    enum mode mode = zone->zone->mode;
-    if (mode != MODE_ENFORCE || zone->part_count != 1 || store_open(&reader, zone->parts[0].store) != 0)
+    enum mode mode = zone->zone->mode >= 0 ? (enum mode)zone->zone->mode : MODE_ENFORCE;
+    if (zone->zone->mode >= 0 || zone->part_count != 1 || store_open(&reader, zone->parts[0].store) != 0)
         return mode;
     const struct format_head *head = store_head(reader);
     if (head != NULL && head->mode >= 0)
@@ -205,8 +205,11 @@ static enum mode mode_of(const struct build_zone *zone) {
 }
 
 static int add_zone(struct run *run, struct build_zone *zone) {
-    struct ruleset_zone head = {
-        .name = zone->zone->name, .mode = mode_of(zone), .clients = zone->zone->clients, .client_count = zone->zone->client_count};
+    zone->counts.mode = mode_of(zone);
+    struct ruleset_zone head = {.name = zone->zone->name,
+                                .mode = zone->counts.mode,
+                                .clients = zone->zone->clients,
+                                .client_count = zone->zone->client_count};
     int index = ruleset_add_zone(run->rules, &head), error = index < 0 ? index : 0;
     /* "clients": [] names nobody, so the zone holds for nobody */
     if (zone->zone->clients_set && zone->zone->client_count == 0)

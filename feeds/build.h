@@ -27,6 +27,7 @@ struct build_counts {
     uint64_t not_enforced; /* nameserver and nameserver_ip */
     uint64_t expired;
     uint64_t ignored; /* not for DNS */
+    enum mode mode;   /* in force */
     uint64_t left[SELECT_COUNT];
 };
 

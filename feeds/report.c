@@ -64,7 +64,7 @@ static json_t *report_zone(const struct zone *zone) {
     json_object_set_new(object, "name", text_or_null(zone->name));
     json_object_set_new(object, "source", text_or_null(zone->shown));
     json_object_set_new(object, "format", json_string(format_name(zone->format)));
-    json_object_set_new(object, "mode", json_string(mode_name(zone->config->mode)));
+    json_object_set_new(object, "mode", json_string(mode_name(counts->mode)));
     json_object_set_new(object, "window", json_boolean(zone->window));
     json_object_set_new(object, "rules", json_integer((json_int_t)counts->rules));
     json_object_set_new(object, "rejected", json_integer((json_int_t)counts->rejected));

@@ -54,8 +54,9 @@ static uint8_t confidence_of(const struct selection *selection, const struct rul
 
 /* The configuration's default is 0, so a 0 there leaves the file its own. */
 static int min_confidence(const struct selection *selection) {
-    bool own = selection->zone->min_confidence == 0 && selection->head != NULL && selection->head->min_confidence >= 0;
-    return own ? selection->head->min_confidence : selection->zone->min_confidence;
+    if (selection->zone->min_confidence >= 0)
+        return selection->zone->min_confidence;
+    return selection->head != NULL && selection->head->min_confidence >= 0 ? selection->head->min_confidence : 0;
 }
 
 static enum action action_of(const struct selection *selection, const struct indicator *indicator) {
