@@ -160,6 +160,8 @@ static void whole(void **state) {
     assert_int_equal(config->zone_count, 3);
     assert_string_equal(config->zones[0].source, "/etc/sundew/policy.d/*.json");
     assert_int_equal(config->zones[0].action, CONFIG_UNSET);
+    assert_int_equal(config->zones[0].mode, CONFIG_UNSET);
+    assert_int_equal(config->zones[0].min_confidence, CONFIG_UNSET);
     assert_int_equal(config->zones[0].refresh, 3600);
     assert_int_equal(config->zones[0].max_size, 512 << 20);
     assert_int_equal(config->zones[0].max_rules, CONFIG_UNSET);
