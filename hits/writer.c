@@ -26,7 +26,7 @@
 #include "hits/writer.h"
 
 enum {
-    WRITER_RING = 4 << 20,       /* octets a ring: about 40,000 hits on their way */
+    WRITER_RING = 8 << 20,       /* octets a ring: about 80,000 hits on their way, while the ledger takes in a burst */
     WRITER_WINDOWS = 200000,     /* repeats counted at once: about 40 MB at worst */
     WRITER_TICK_MS = 5,          /* between rounds while records come */
     WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
