@@ -22,7 +22,7 @@ struct card {
     uint32_t hash;
     struct card *next;
     int64_t ledger_row;    /* the ledger's id of this rule, 0 not yet known */
-    uint32_t ledger_epoch; /* of which ledger: ids of another one mean nothing */
+    uint32_t ledger_epoch; /* of which opening of the one ledger: ids of another mean nothing */
 };
 
 struct hit {
