@@ -251,8 +251,16 @@ class Nsd(Process):
         config = os.path.join(folder, "nsd.conf")
         with open(config, "w") as f:
             f.writelines(lines)
-        super().__init__([shutil.which("nsd") or "/usr/sbin/nsd", "-d", "-c", config], os.path.join(folder, "nsd.log"))
+        super().__init__([shutil.which("nsd") or "/usr/sbin/nsd", "-d", "-c", config], os.path.join(folder, "nsd.log"),
+                         start_new_session=True)
         wait_for("nsd", lambda: udp_exchange(self.address, query("ns.", edns=None), 0.2))
+
+    def kill(self):
+        """Its children, which answer, with it: they are a process group of their own."""
+        self.killed = True
+        os.killpg(self.pid, signal.SIGKILL)
+        self.process.wait()
+        wait_for("nsd's end", lambda: udp_exchange(self.address, query("ns.", edns=None), 0.1) is None)
 
 
 class Scripted(threading.Thread):
