@@ -133,7 +133,20 @@ static enum local_data data_at(enum contents contents, bool apex, uint16_t type)
     return LOCAL_NOTHING;
 }
 
+/* The zones end in four top-level domains, and hardly any name that is asked for ends like one of these. */
+static bool ends_like_zones(const struct name *name) {
+    static const char tails[][5] = {"arpa", "host", "alid", "nion"};
+    enum { TAIL = sizeof tails[0] };
+    for (size_t i = 0; i < sizeof tails / sizeof *tails && name->length > TAIL; i++) {
+        if (memcmp(name->wire + name->length - TAIL, tails[i], TAIL) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool local_find(const struct config *config, const struct name *name, uint16_t type, struct local *local) {
+    if (!ends_like_zones(name))
+        return false;
     for (size_t i = 0; i < sizeof zones / sizeof *zones; i++) {
         const struct local_zone *zone = &zones[i];
         uint8_t labels = zone_labels(zone, name);
