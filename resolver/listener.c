@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "hits/record.h"
+#include "resolver/proxy.h"
 #include "resolver/query.h"
 #include "resolver/sockets.h"
 
@@ -170,6 +171,22 @@ static void deliver(struct origin *origin, enum outcome outcome, const uint8_t *
         close_socket(sock);
 }
 
+/* Takes a PROXY header of a trusted sender off the message at *packet, and puts whom it names in the sender's place. False if the
+ * message is to be dropped. */
+static bool unwrap(struct client *client, const uint8_t **packet, size_t *length) {
+    struct proxy proxy;
+    int header = proxy_parse(*packet, *length, &proxy);
+    if (header < 0 || (size_t)header > *length)
+        return false;
+    if (header > 0 && proxy.named) {
+        client->address = proxy.address;
+        client->port = proxy.port;
+    }
+    *packet += header;
+    *length -= (size_t)header;
+    return true;
+}
+
 /* One received message: answered into the outgoing batch, or not. */
 static void receive(struct listener *listener, struct udp_socket *sock, unsigned i) {
     struct mmsghdr *in = &listener->in[i];
@@ -180,12 +197,19 @@ static void receive(struct listener *listener, struct udp_socket *sock, unsigned
     struct client client = client_of(&listener->in_peer[i]);
     if (client.port == 0)
         return; /* can't be answered; only a forger asks from it */
+    const uint8_t *packet = listener->in_packet[i];
+    size_t octets = in->msg_len;
+    client.trusted = worker_trusts(listener->worker, &client.address);
+    if (client.trusted && !unwrap(&client, &packet, &octets)) {
+        stat_add(worker_counters(listener->worker), STAT_BAD_PACKETS, 1);
+        return;
+    }
     unsigned at = reserve(listener, sock);
     size_t length;
     struct origin *origin;
     bool whole = (in->msg_hdr.msg_flags & MSG_TRUNC) == 0;
-    enum outcome outcome = worker_receive(listener->worker, &client, listener->in_packet[i], in->msg_len, whole,
-                                          listener->out_packet[at], &length, &origin);
+    enum outcome outcome =
+        worker_receive(listener->worker, &client, packet, octets, whole, listener->out_packet[at], &length, &origin);
     if (outcome == OUTCOME_SEND) {
         listener->out_data[at].iov_len = length;
         listener->out_peer[at] = listener->in_peer[i];

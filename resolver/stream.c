@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "hits/record.h"
+#include "resolver/proxy.h"
 #include "resolver/query.h"
 
 enum {
@@ -28,7 +29,10 @@ struct connection {
     uv_tcp_t handle;
     struct stream *stream;
     struct connection *next, **link;
+    struct ip sender; /* the other end */
     struct client client;
+    bool greeted;       /* the sender's PROXY header was read, or none is to come */
+    bool proxied;       /* and names somebody else: holds as long as the sender is trusted */
     uint64_t since;     /* loop's ms: the last whole message, answer taken by the client, or the beginning */
     unsigned in_flight; /* origins out; the connection outlives them */
     unsigned writes;    /* handed to the loop, not yet taken by the kernel */
@@ -190,6 +194,9 @@ static void deliver(struct origin *origin, enum outcome outcome, const uint8_t *
 /* Answers one message into the cork. False if the connection is to be closed. */
 static bool answer(struct connection *connection, const uint8_t *message, size_t length, bool whole) {
     struct stream *stream = connection->stream;
+    connection->client.trusted = worker_trusts(stream->worker, &connection->sender);
+    if (connection->proxied && !connection->client.trusted)
+        return false;
     uint8_t *out = stream->cork + stream->cork_length;
     size_t out_length;
     struct origin *origin;
@@ -232,10 +239,36 @@ static bool take(struct connection *connection, size_t *at) {
     return true;
 }
 
+/* Looks for the PROXY header that a trusted sender may begin with. True once what follows is messages. */
+static bool greet(struct connection *connection) {
+    struct stream *stream = connection->stream;
+    struct proxy proxy;
+    int header = 0;
+    if (worker_trusts(stream->worker, &connection->sender))
+        header = proxy_parse(connection->buffer, connection->filled, &proxy);
+    if (header == -EAGAIN)
+        return false;
+    if (header < 0) {
+        stat_add(worker_counters(stream->worker), STAT_BAD_PACKETS, 1);
+        close_connection(connection);
+        return false;
+    }
+    connection->greeted = true;
+    connection->skip = (size_t)header;
+    if (header > 0 && proxy.named) {
+        connection->proxied = true;
+        connection->client.address = proxy.address;
+        connection->client.port = proxy.port;
+    }
+    return true;
+}
+
 /* Takes apart what has been read, and answers it. */
 static void digest(struct connection *connection) {
     struct stream *stream = connection->stream;
     size_t at = 0;
+    if (!connection->greeted && !greet(connection))
+        return;
     worker_tick(stream->worker);
     stream->corked = connection;
     for (;;) {
@@ -326,8 +359,8 @@ static bool identify(struct connection *connection) {
         return false;
     connection->client.protocol = PROTOCOL_TCP;
     bool v4 = peer.any.sa_family == AF_INET;
-    connection->client.address =
-        v4 ? ip_from_v4((const uint8_t *)&peer.v4.sin_addr) : ip_from_v6((const uint8_t *)&peer.v6.sin6_addr);
+    connection->sender = v4 ? ip_from_v4((const uint8_t *)&peer.v4.sin_addr) : ip_from_v6((const uint8_t *)&peer.v6.sin6_addr);
+    connection->client.address = connection->sender;
     connection->client.port = ntohs(v4 ? peer.v4.sin_port : peer.v6.sin6_port);
     return true;
 }

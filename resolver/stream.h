@@ -3,8 +3,8 @@
  * A connection reads into a small buffer of its own; a message that doesn't fit is read past and gets FORMERR. It stops reading
  * while STREAM_IN_FLIGHT queries wait or the client doesn't take its answers, and is closed when nothing whole has come for
  * STREAM_IDLE_MS and nothing is owed. Where a limit is reached, a newcomer takes the place of the connection that has been idle
- * longest: the client's own at STREAM_PER_CLIENT, anybody's at STREAM_CONNECTIONS; where none is idle it is turned away. The
- * worker's thread. */
+ * longest: the client's own at STREAM_PER_CLIENT, anybody's at STREAM_CONNECTIONS; where none is idle it is turned away. A
+ * connection whose PROXY header has been read counts as its client's, not as the proxy's. The worker's thread. */
 #ifndef SUNDEW_RESOLVER_STREAM_H
 #define SUNDEW_RESOLVER_STREAM_H
 

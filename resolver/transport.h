@@ -15,12 +15,12 @@
 
 enum outcome { OUTCOME_SEND, OUTCOME_DROP, OUTCOME_CLOSE, OUTCOME_LATER };
 
-/* Who asks. */
+/* Who asks: the sender, or whom a trusted sender names in a PROXY header. Filled in by the transport. */
 struct client {
     struct ip address;
     uint16_t port;
     uint8_t protocol; /* enum protocol, hits/record.h */
-    bool trusted;     /* in clients.trust: its EDNS option 65001 is believed */
+    bool trusted;     /* the sender is in clients.trust: its PROXY header and EDNS option 65001 are believed */
 };
 
 union peer {

@@ -304,7 +304,11 @@ static enum outcome refuse(struct worker *worker, const uint8_t *packet, size_t 
     return OUTCOME_SEND;
 }
 
-enum outcome worker_receive(struct worker *worker, struct client *client, const uint8_t *packet, size_t length, bool whole,
+bool worker_trusts(const struct worker *worker, const struct ip *sender) {
+    return limit_contains(worker->trust, sender);
+}
+
+enum outcome worker_receive(struct worker *worker, const struct client *client, const uint8_t *packet, size_t length, bool whole,
                             uint8_t *out, size_t *out_length, struct origin **origin) {
     if (!limit_contains(worker->allow, &client->address)) {
         stat_add(&worker->stats, STAT_REFUSED_ACL, 1);
@@ -314,7 +318,6 @@ enum outcome worker_receive(struct worker *worker, struct client *client, const 
         stat_add(&worker->stats, STAT_BAD_PACKETS, 1);
         return refuse(worker, packet, length, RCODE_FORMERR, 0, out, out_length);
     }
-    client->trusted = limit_contains(worker->trust, &client->address);
     struct slot *slot = peek_slot(worker);
     bool full = slot == NULL;
     if (full)

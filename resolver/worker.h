@@ -74,8 +74,11 @@ unsigned worker_queries(const struct worker *worker);          /* waiting for up
 
 /* A message came. For OUTCOME_SEND *out_length octets were written to `out` (QUERY_REPLY_MAX, or QUERY_UDP_MAX over UDP); for
  * OUTCOME_LATER *origin is to be filled in at once. `whole` is false for a message that was cut off (it gets FORMERR). */
-enum outcome worker_receive(struct worker *worker, struct client *client, const uint8_t *packet, size_t length, bool whole,
+enum outcome worker_receive(struct worker *worker, const struct client *client, const uint8_t *packet, size_t length, bool whole,
                             uint8_t *out, size_t *out_length, struct origin **origin);
+
+/* Whether a sender, the other end of the socket, is in clients.trust. */
+bool worker_trusts(const struct worker *worker, const struct ip *sender);
 
 /* Reads the wall clock; transports call it once a batch, before worker_receive. */
 void worker_tick(struct worker *worker);
