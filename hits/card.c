@@ -7,8 +7,10 @@
 #include "hits/line.h"
 
 enum {
-    CARD_SLOTS = 8192,   /* rules of late, by (snapshot, rule, mode); a power of two */
-    CARD_BUCKETS = 16384 /* of cards by text; a power of two */
+    /* Powers of two, and as many as windows may be open (writer.c): those hold the cards anyway, and a rule that fell out of its
+     * slot costs a look at the snapshot's cold pages for each hit. Neither table is touched before it is used. */
+    CARD_SLOTS = 262144,  /* rules of late, by (snapshot, rule, mode) */
+    CARD_BUCKETS = 262144 /* of cards by text */
 };
 
 /* A rule of late: its card, and its answer to the last question type (most rules are asked for one or two). */
