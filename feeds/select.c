@@ -52,7 +52,7 @@ static uint8_t confidence_of(const struct selection *selection, const struct rul
     return (uint8_t)format_default_confidence(selection->format);
 }
 
-/* The configuration's default is 0, so a 0 there leaves the file its own. */
+/* The configuration's, else that of the file's head. */
 static int min_confidence(const struct selection *selection) {
     if (selection->zone->min_confidence >= 0)
         return selection->zone->min_confidence;

@@ -34,6 +34,21 @@ def script(name, kind):
     return {}
 
 
+class Heads(sundew_test.Case):
+    def test_configuration_overrides_the_head(self):
+        """The file's head decides where the configuration says nothing; what the configuration says holds, be it the default."""
+        upstream = self.scripted(script)
+        sundewd = self.daemon(upstream, rules=["strong.test", {"domain": "weak.test", "confidence": 10}],
+                              head={"mode": "monitor", "min_confidence": 50})
+        zone = sundewd.config["zones"][0]
+        self.assertEqual(sundewd.ask("strong.test").addresses(), ["192.0.2.1"])
+        self.assertEqual([(z["mode"], z["rules"]) for z in sundewd.json("zones")], [("monitor", 1)])
+        sundewd.write_config(zones=[{**zone, "mode": "enforce", "min_confidence": 0}])
+        self.assertEqual(sundewd.tool("reload").returncode, 0)
+        self.assertEqual(sundewd.ask("weak.test").addresses(), ["127.0.0.3"])
+        self.assertEqual([(z["mode"], z["rules"]) for z in sundewd.json("zones")], [("enforce", 2)])
+
+
 class Actions(sundew_test.Case):
     def setUp(self):
         super().setUp()
