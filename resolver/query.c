@@ -10,6 +10,8 @@
 #include "resolver/gate.h"
 #include "resolver/reply.h"
 
+enum { LOCAL_ANSWER_MAX = 512 }; /* the longest question and a record of local.c */
+
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 
 enum query_step {
@@ -396,15 +398,45 @@ static struct answer *look(const struct turn *turn, const struct question *quest
     return cache_get(turn->env->cache, &cached, now_s(turn->env), turn->query->view->config->cache.serve_stale, state);
 }
 
-/* Follows the chain through the cache until there is something for the worker to do. */
+/* What is served locally of a name that a chain or a rule leads to, in the form of an answer; NULL if it isn't (or without memory:
+ * then it is asked for, as any name). */
+static struct answer *local_answer(const struct turn *turn, const struct question *question) {
+    const struct config *config = turn->query->view->config;
+    const struct answer_limits limits = {.max_ttl = LOCAL_TTL, .max_negative_ttl = LOCAL_TTL};
+    uint8_t octets[LOCAL_ANSWER_MAX];
+    struct answer *answer = NULL;
+    struct wire_out out;
+    struct local local;
+    if (!local_find(config, &question->name, question->type, &local))
+        return NULL;
+    wire_out_init(&out, octets, sizeof octets, 0);
+    wire_put16(&out, 0);
+    wire_put16(&out, FLAG_QR | local.rcode);
+    wire_put16(&out, 1);
+    for (unsigned counts = 3; counts > 0; counts--)
+        wire_put16(&out, 0);
+    wire_put(&out, question->name.wire, question->name.length);
+    wire_put16(&out, question->type);
+    wire_put16(&out, CLASS_IN);
+    wire_set16(octets + (local_write(&local, &question->name, &out) ? 6 : 8), 1);
+    return answer_from_message(&answer, question, octets, out.at, &limits, now_s(turn->env)) == 0 ? answer : NULL;
+}
+
+/* Follows the chain through the cache until there is something for the worker to do. The query's own name isn't served locally when
+ * it comes here. */
 static enum query_wish run(struct turn *turn, enum query_wish wish) {
     struct query *query = turn->query;
     while (wish == QUERY_LOOK) {
         struct name_key key;
         enum cache_state state;
         const struct question *question = &query->ask.question;
+        struct answer *answer = local_answer(turn, question);
+        if (answer) {
+            wish = take(turn, answer, false);
+            continue;
+        }
         name_key_init(&key, question->name.wire, question->name.length, query->view->seed);
-        struct answer *answer = look(turn, question, &key, &state);
+        answer = look(turn, question, &key, &state);
         wish = consider(turn, answer, state);
     }
     return wish;

@@ -98,6 +98,19 @@ class Exact(sundew_test.Case):
         self.assertEqual(sundewd.ask("1.1.168.192.in-addr.arpa", "PTR").rcode, NXDOMAIN)
         self.assertEqual(upstream.asked, [])
 
+    def test_local_names_behind_others(self):
+        """A chain or a cname rule that leads to a name served locally: answered here, too."""
+        upstream = self.scripted(lambda name, kind: {"answer": [(name, "CNAME", 300, "x." + name.split(".")[0])]})
+        sundewd = self.daemon(upstream, rules=[{"domain": "walled.test", "action": "cname", "target": "www.localhost"}])
+        for _ in range(2):
+            answer = sundewd.ask("localhost.real")
+            self.assertEqual([(r.kind, r.text) for r in answer.answer], [("CNAME", "x.localhost"), ("A", "127.0.0.1")])
+            answer = sundewd.ask("invalid.real")
+            self.assertEqual((answer.rcode, [r.kind for r in answer.answer], [r.kind for r in answer.authority]), (NXDOMAIN, ["CNAME"], ["SOA"]))
+            answer = sundewd.ask("walled.test")
+            self.assertEqual([(r.kind, r.text) for r in answer.answer], [("CNAME", "www.localhost"), ("A", "127.0.0.1")])
+        self.assertEqual(set(upstream.names()), {"localhost.real", "invalid.real"})
+
 
 if __name__ == "__main__":
     unittest.main()
