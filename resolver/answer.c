@@ -221,6 +221,8 @@ static bool cname_ambiguous(const struct build *build, const struct name *owner)
     uint16_t left = build->count[SECTION_ANSWER];
     struct wire_record record;
     unsigned count = 0;
+    if (left < 2)
+        return false; /* the commonest answer of all: not worth another walk */
     while (next_record(&wire, &left, &record)) {
         if (record.type == TYPE_CNAME && name_equal(&record.owner, owner))
             count++;
