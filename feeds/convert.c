@@ -212,6 +212,17 @@ static int run(struct conversion *conversion, bool snapshot, const char *file) {
     return error;
 }
 
+/* What was made goes out only once it is whole: a part of a list, piped on, would pass for all of it. 0 or -errno. */
+static int pass_on(FILE *made) {
+    char buffer[1 << 16];
+    size_t n;
+    rewind(made);
+    while ((n = fread(buffer, 1, sizeof buffer, made)) > 0)
+        if (fwrite(buffer, 1, n, stdout) != n)
+            return -EIO;
+    return ferror(made) || fflush(stdout) != 0 ? -EIO : 0;
+}
+
 int convert(const char *from, const char *to, const char *file) {
     struct conversion conversion = {.format = FORMAT_SUNDEW};
     enum emit_kind kind;
@@ -224,16 +235,22 @@ int convert(const char *from, const char *to, const char *file) {
         fprintf(stderr, "sundew convert: --to is json, rpz or domains, not \"%s\"\n", to);
         return 2;
     }
-    conversion.emitter = emitter_new(kind, stdout);
-    if (conversion.emitter == NULL)
+    FILE *made = tmpfile();
+    conversion.emitter = made == NULL ? NULL : emitter_new(kind, made);
+    if (conversion.emitter == NULL) {
+        fprintf(stderr, "sundew convert: no room for the result: %s\n", strerror(errno));
+        if (made != NULL)
+            fclose(made);
         return 1;
+    }
     conversion.guard = guard_new(1);
     int error = run(&conversion, snapshot, file);
-    if (emitter_done(conversion.emitter) != 0) {
+    if (emitter_done(conversion.emitter) != 0 || (error == 0 && pass_on(made) != 0)) {
         fprintf(stderr, "sundew convert: cannot write: %s\n", strerror(errno));
         error = -EIO;
     }
-    if (conversion.unsaid > 0)
+    fclose(made);
+    if (error == 0 && conversion.unsaid > 0)
         fprintf(stderr, "%s: %llu rules left out: the shape \"%s\" has no words for them\n", file,
                 (unsigned long long)conversion.unsaid, to);
     guard_free(conversion.guard);

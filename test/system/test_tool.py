@@ -146,6 +146,16 @@ class Tool(sundew_test.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("evil.example", done.stdout)
 
+    def test_convert_cut_off(self):
+        """Half of a document gives nothing that could pass for a zone."""
+        path = os.path.join(self.folder, "cut.json")
+        with open(path, "w") as f:
+            f.write('{"zone": "x", "rules": ["a.example", "b.exam')
+        for shape in ("json", "rpz", "domains"):
+            done = self.sundewd.tool("convert", "--from", "sundew", "--to", shape, path)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("cut.json", done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()
