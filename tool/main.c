@@ -97,7 +97,14 @@ static int take_json(struct tool *tool, int argc, char **argv) {
 
 static void ignore_fault(void *context, const char *file, uint32_t line, uint32_t column, const char *path, const char *message) {}
 
-/* Where this system's daemon listens, or, without a configuration file, this user's. The caller's to keep. */
+static int run(struct tool *tool, int argc, char **argv) {
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[0], commands[i].name) == 0)
+            return commands[i].run(tool, take_json(tool, argc, argv), argv);
+    return tool_usage(NULL, "%s: no such command", argv[0]);
+}
+
+/* Where this system's daemon listens, or, without a configuration file, this user's. The caller frees. */
 static char *default_control(void) {
     static const char system_config[] = "/etc/sundew/sundew.json";
     struct config *config = access(system_config, R_OK) == 0 ? config_load(system_config, ignore_fault, NULL) : NULL;
@@ -108,7 +115,6 @@ static char *default_control(void) {
 }
 
 int main(int argc, char **argv) {
-    static char *control; /* kept for the life of the process */
     struct tool tool = {.terminal = isatty(STDOUT_FILENO) == 1};
     int at = 1;
     for (; at < argc && argv[at][0] == '-'; at++) {
@@ -127,10 +133,10 @@ int main(int argc, char **argv) {
     }
     if (at == argc)
         return tool_usage(NULL, "a command is missing");
-    if (tool.control == NULL)
-        tool.control = control = default_control();
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[at], commands[i].name) == 0)
-            return commands[i].run(&tool, take_json(&tool, argc - at, argv + at), argv + at);
-    return tool_usage(NULL, "%s: no such command", argv[at]);
+    char *control = tool.control == NULL ? default_control() : NULL;
+    if (control != NULL)
+        tool.control = control;
+    int code = run(&tool, argc - at, argv + at);
+    free(control);
+    return code;
 }
