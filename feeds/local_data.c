@@ -73,6 +73,8 @@ int local_data_read(const char *text, size_t length, uint32_t ttl, const char *o
         *why = ldns_get_errorstr_by_id(status);
     else if (ldns_rr_get_class(rr) != LDNS_RR_CLASS_IN)
         *why = "a record's class must be IN";
+    else if (ldns_rr_get_type(rr) == LDNS_RR_TYPE_CNAME || ldns_rr_get_type(rr) == LDNS_RR_TYPE_DNAME)
+        *why = "CNAME and DNAME can't stand among records: use action \"cname\"";
     else if (!is_data_type(ldns_rr_get_type(rr)) || ldns_rr_rd_count(rr) == 0)
         *why = "not a type of record that holds data";
     else if (ldns_rr_ttl(rr) > INT32_MAX)
