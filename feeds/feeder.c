@@ -111,14 +111,27 @@ static void run_build(struct job *job) {
     build_run(((struct build_job *)job)->build);
 }
 
+/* Rules that could be read but make no sense where they stand. What couldn't be read was said by its reader; what the guard refuses
+ * is no fault. */
+static void say_faulty(struct feeder *feeder, const struct zone *zone, const struct build_zone *fresh) {
+    for (size_t i = 0; i < fresh->refusal_count; i++) {
+        const struct refusal *refusal = &fresh->refusals[i];
+        if (refusal->faulty)
+            link_log(&feeder->link, "warning", "zone %s: rule skipped: %s:%u: %s: %s", zone->name, refusal->source, refusal->line,
+                     refusal->rule, refusal->why);
+    }
+}
+
 /* The outcome moves from the plan to the zone; the zone's old one goes where the plan's was. */
 static void keep_outcomes(struct feeder *feeder, struct build *build) {
     for (size_t i = 0; i < build->zone_count; i++) {
         struct zone *zone = &feeder->zones[i];
         struct build_zone *fresh = &build->zones[i], old = zone->outcome;
-        if (fresh->counts.rejected > old.counts.rejected && fresh->refusal_count > 0)
+        if (fresh->counts.rejected > old.counts.rejected && fresh->refusal_count > 0) {
+            say_faulty(feeder, zone, fresh);
             link_log(&feeder->link, "warning", "zone %s: %llu rules rejected, the first: %s: %s", zone->name,
                      (unsigned long long)fresh->counts.rejected, fresh->refusals[0].rule, fresh->refusals[0].why);
+        }
         zone->outcome = (struct build_zone){
             .counts = fresh->counts, .refusals = fresh->refusals, .refusal_count = fresh->refusal_count, .ages_at = fresh->ages_at};
         fresh->refusals = old.refusals;

@@ -226,8 +226,6 @@ static void look_at(struct zone *zone, const char *key, const char *path, bool n
     if (same(member->mark, mark)) {
         if (member->error != NULL)
             set_error(zone, member, path, NULL); /* what it was before is back */
-        if (member->read_at == 0)
-            member->read_at = status.st_mtime;
         return;
     }
     if (still && !same(member->tried, mark))

@@ -35,12 +35,17 @@ static void load_members(struct zone *zone, bool known) {
         const struct state_member *saved = &zone->state.members[i];
         char path[PATH_MAX];
         struct store_reader *reader;
+        struct stat status;
         if (!known || zone_store(zone, saved->key, path, sizeof path) != 0 || store_open(&reader, path) != 0)
             continue;
         store_close(reader);
         struct member *member = zone_add_member(zone, saved->key);
-        if (member != NULL)
-            state_set(&member->mark, saved->mark);
+        if (member == NULL)
+            continue;
+        state_set(&member->mark, saved->mark);
+        /* What is in force was read when its copy was written. The embedded zone is read at every start. */
+        if ((zone->config == NULL || zone->config->builtin == NULL) && stat(path, &status) == 0)
+            member->read_at = status.st_mtime;
     }
 }
 

@@ -13,14 +13,14 @@ struct feeder;
 struct feed;
 
 struct member {
-    char *key;   /* path of a glob's file, uuid of an event, else "" */
-    char *mark;  /* what the present copy was made from; NULL: there is none */
-    char *tried; /* the last that could not be read: not tried again until it changes */
-    char *seen;  /* a file's at the last look: only what has come to rest is read */
-    char *error; /* why what lies there now isn't in force; NULL: it is */
-    int64_t read_at;
-    bool busy;   /* a job reads it */
-    bool listed; /* met in this look */
+    char *key;       /* path of a glob's file, uuid of an event, else "" */
+    char *mark;      /* what the present copy was made from; NULL: there is none */
+    char *tried;     /* the last that could not be read: not tried again until it changes */
+    char *seen;      /* a file's at the last look: only what has come to rest is read */
+    char *error;     /* why what lies there now isn't in force; NULL: it is */
+    int64_t read_at; /* when what is in force was read; 0 never */
+    bool busy;       /* a job reads it */
+    bool listed;     /* met in this look */
 };
 
 struct zone {

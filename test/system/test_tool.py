@@ -83,6 +83,17 @@ class Tool(sundew_test.Case):
         self.assertIn("local", self.sundewd.tool("zones").stdout)
         self.assertIn("rules[4]", self.sundewd.tool("zones", "--rejected").stdout)
 
+    def test_zones_keep_the_age_of_what_is_in_force(self):
+        sundewd = self.daemon(rules=["evil.test", {"domain": "aimless.test", "action": "cname"}])
+        path = os.path.join(sundewd.folder, "local.json")
+        self.assertIn(f"rule skipped: {path}:1: aimless.test: ", sundewd.text())
+        read = sundewd.json("zones")[0]["fetched_at"]
+        os.unlink(path)
+        self.assertEqual(sundewd.tool("reload").returncode, 0)
+        zone = wait_for("the error", lambda: [z for z in sundewd.json("zones") if z["error"]])[0]
+        self.assertEqual((zone["rules"], zone["stale"], zone["fetched_at"]), (1, True, read))
+        self.assertGreaterEqual(zone["age_s"], 0)
+
     def test_refresh(self):
         self.sundewd.write_rules(["fresh.example"])
         self.assertEqual(self.sundewd.tool("refresh", "local").returncode, 0)
