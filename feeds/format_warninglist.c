@@ -1,7 +1,8 @@
 /* feeds/format_warninglist.c: a MISP warninglist, for never_block (FORMATS.md section 6).
  *
  * `hostname` entries protect a subtree, `string` entries a name, `cidr` entries shield addresses; `substring` and `regex` have no
- * meaning for a name server's rules and are passed over, and said. The type may come after the list: entries are then held back. */
+ * meaning for a name server's rules and are passed over: one fault says so for the whole list. The type may come after the list:
+ * entries are then held back. */
 #include <errno.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ enum kind { KIND_UNKNOWN, KIND_STRING, KIND_HOSTNAME, KIND_CIDR, KIND_OTHER };
 struct warninglist {
     struct reading *reading;
     enum kind kind;
+    uint32_t line, column; /* of its type */
     bool list;             /* was met */
     bool attributes;       /* "matching_attributes" was met ... */
     bool names, addresses; /* ... and holds some that are names, addresses */
@@ -142,12 +144,15 @@ static int read_member(struct warninglist *list, const char *key) {
     enum json_event event = json_next(json);
     if (event == JSON_ERROR)
         return -EBADMSG;
-    if (strcmp(key, "type") == 0 && event == JSON_STRING)
+    if (strcmp(key, "type") == 0 && event == JSON_STRING) {
         list->kind = kind_from(json_text(json, NULL));
-    else if (strcmp(key, "matching_attributes") == 0 && event == JSON_ARRAY)
+        list->line = json_line(json);
+        list->column = json_column(json);
+    } else if (strcmp(key, "matching_attributes") == 0 && event == JSON_ARRAY) {
         return read_attributes(list);
-    else if (strcmp(key, "list") == 0 && event == JSON_ARRAY)
+    } else if (strcmp(key, "list") == 0 && event == JSON_ARRAY) {
         return read_list(list);
+    }
     bool nested = event == JSON_OBJECT || event == JSON_ARRAY;
     return nested && json_skip(json) ? -EBADMSG : 0;
 }
@@ -171,6 +176,9 @@ static int read_document(struct warninglist *list) {
         return reading_refuse(reading, 1, 1, "no \"list\": not a warninglist");
     if (list->kind == KIND_UNKNOWN)
         list->kind = KIND_STRING; /* MISP's own default */
+    if (list->kind == KIND_OTHER) /* an operator who counts on it must hear that it protects nothing */
+        reading_fault(reading, list->line, list->column, "type", NULL,
+                      "a list of substrings or regular expressions: its entries are skipped");
     return read_held(list);
 }
 
