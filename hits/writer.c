@@ -24,6 +24,7 @@
 #include "hits/preview.h"
 #include "hits/tally.h"
 #include "hits/writer.h"
+#include "hits/zone_count.h"
 
 enum {
     WRITER_RING = 8 << 20,       /* octets a ring: about 80,000 hits on their way, while the ledger takes in a burst */
@@ -78,6 +79,7 @@ struct writer {
 
     struct config *config;
     struct cards *cards;
+    struct zone_counts *zone_counts;
     struct identities *identities;
     struct tally *tally;
     struct ledger *ledger;
@@ -205,6 +207,14 @@ static void tell(void *context, enum tally_kind kind, const struct hit *hit, int
 
 /* --- records --- */
 
+static void count_zone(struct writer *writer, const struct record *record, struct card *card) {
+    struct rule_info info;
+    if (card->zone_hits == NULL && snapshot_rule(record->snapshot, record->rule, &info) == 0)
+        card->zone_hits = zone_counts_find(writer->zone_counts, info.zone_name, (enum action)record->action);
+    if (card->zone_hits != NULL)
+        atomic_fetch_add_explicit(card->zone_hits, 1, memory_order_relaxed);
+}
+
 static void take_hit(struct writer *writer, const struct record *record) {
     atomic_fetch_add_explicit(&writer->hits, 1, memory_order_relaxed);
     struct card *card = cards_find(writer->cards, record->snapshot, record->rule, (enum mode)record->mode);
@@ -213,6 +223,7 @@ static void take_hit(struct writer *writer, const struct record *record) {
         atomic_fetch_add(&writer->lines_lost, 1);
         return;
     }
+    count_zone(writer, record, card);
     tally_hit(writer->tally, record, card, uv_now(&writer->loop));
 }
 
@@ -431,6 +442,7 @@ static void free_writer(struct writer *writer) {
     snapshot_unref(writer->new_policy);
     snapshot_unref(writer->policy);
     cards_free(writer->cards);
+    zone_counts_free(writer->zone_counts);
     identities_free(writer->identities);
     dnstap_close(writer->dnstap);
     log_file_free(writer->hits_file);
@@ -458,10 +470,12 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
         writer->rings[writer->ring_count] = ring;
     }
     writer->cards = cards_new();
+    writer->zone_counts = zone_counts_new();
     writer->identities = identities_new();
     writer->hits_file = log_file_new();
     writer->queries_file = log_file_new();
-    if (writer->cards == NULL || writer->identities == NULL || writer->hits_file == NULL || writer->queries_file == NULL)
+    if (writer->cards == NULL || writer->zone_counts == NULL || writer->identities == NULL || writer->hits_file == NULL ||
+        writer->queries_file == NULL)
         return false;
     if (asprintf(&writer->ledger_path, "%s/ledger.db", config->state_dir) < 0)
         writer->ledger_path = NULL;
@@ -591,6 +605,10 @@ void writer_unfollow(struct writer *writer, int id) {
         *link = gone->next;
     uv_mutex_unlock(&writer->follower_lock);
     free(gone);
+}
+
+json_t *writer_zone_hits(const struct writer *writer) {
+    return zone_counts_json(writer->zone_counts);
 }
 
 void writer_stats(const struct writer *writer, struct writer_stats *stats) {

@@ -51,5 +51,6 @@ struct writer_stats {
     uint64_t clients;     /* machines in the ledger */
 };
 void writer_stats(const struct writer *writer, struct writer_stats *stats); /* any thread */
+json_t *writer_zone_hits(const struct writer *writer);                      /* [{zone, action, hits}]; any thread, new reference */
 
 #endif

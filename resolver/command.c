@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "hits/explain.h"
+#include "hits/ledger_query.h"
 #include "policy/idna.h"
 #include "policy/snapshot.h"
 #include "resolver/reload.h"
@@ -48,6 +49,13 @@ static void fail(struct command *command, const char *format, ...) {
     answer(command, json_pack("{s:b, s:o}", "ok", 0, "error", why != NULL ? why : json_string("unknown")));
 }
 
+/* The request itself is at fault: the tool's exit code for that is another one. */
+static void misuse(struct command *command, const char *what, const char *why) {
+    char text[512];
+    snprintf(text, sizeof text, "%s%s%s", what, why != NULL ? ": " : "", why != NULL ? why : "");
+    answer(command, json_pack("{s:b, s:b, s:s}", "ok", 0, "usage", 1, "error", text));
+}
+
 static const char *parameter(const struct command *command, const char *key) {
     return json_string_value(json_object_get(command->request, key));
 }
@@ -78,7 +86,7 @@ static void run_flush(struct command *command) {
     const char *text = parameter(command, "name"), *why = NULL;
     struct name name;
     if (text != NULL && name_from_unicode(&name, text, strlen(text), &why) != 0) {
-        fail(command, "not a domain name: %s", why != NULL ? why : "out of memory");
+        misuse(command, "not a domain name", why);
         return;
     }
     size_t count = cache_flush(command->supervisor->cache, text != NULL ? &name : NULL);
@@ -91,7 +99,7 @@ static void run_explain(struct command *command) {
     if (data != NULL)
         succeed(command, data);
     else
-        fail(command, "%s", why != NULL ? why : "no explanation");
+        misuse(command, why != NULL ? why : "nothing to explain", NULL);
 }
 
 /* --- what the feeder answers --- */
@@ -184,6 +192,11 @@ static void on_worked(uv_work_t *work, int status) {
 }
 
 static void look_up(struct command *command, json_t *(*query)(struct command *command, const char **why)) {
+    int64_t since_us;
+    if (ledger_query_since(json_object_get(command->request, "since"), 0, &since_us) != 0) {
+        misuse(command, "since: neither a duration (\"24h\") nor a time (\"2026-11-22T17:40:00Z\")", NULL);
+        return;
+    }
     command->query = query;
     if (uv_queue_work(&command->supervisor->loop, &command->work, on_work, on_worked) != 0)
         fail(command, "it could not be looked up");

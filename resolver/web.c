@@ -84,6 +84,7 @@ static void write_metrics(struct supervisor *supervisor, const json_t *zones, FI
     cache_stats(supervisor->cache, &cache);
     writer_stats(supervisor->writer, &writer);
     snapshot_stats(supervisor->snapshot, &snapshot);
+    json_t *zone_hits = writer_zone_hits(supervisor->writer);
     const struct metrics_input input = {
         .counts = counts,
         .cache = &cache,
@@ -93,10 +94,12 @@ static void write_metrics(struct supervisor *supervisor, const json_t *zones, FI
         .upstreams = upstreams,
         .upstream_count = count,
         .zones = zones,
+        .zone_hits = zone_hits,
         .uptime_seconds = (double)(uv_now(&supervisor->loop) - supervisor->started_ms) / 1000,
         .workers = supervisor->worker_count,
     };
     metrics_write(&input, out);
+    json_decref(zone_hits);
     free(upstreams);
 }
 

@@ -83,7 +83,10 @@ static int explain_offline(const struct wanted *wanted, json_t **data) {
     *data = parameters != NULL ? explain_json(snapshot, parameters, (int64_t)time(NULL), &why) : NULL;
     json_decref(parameters);
     snapshot_unref(snapshot);
-    return *data != NULL ? TOOL_DONE : tool_failed("%s", why != NULL ? why : "the name isn't valid UTF-8");
+    if (*data != NULL)
+        return TOOL_DONE;
+    tool_failed("%s", why != NULL ? why : "the name isn't valid UTF-8");
+    return TOOL_USAGE;
 }
 
 static const char *text_of(const json_t *object, const char *key) {

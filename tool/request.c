@@ -70,7 +70,8 @@ static json_t *next(FILE *stream) {
 static int judge(const json_t *answer) {
     if (json_is_false(json_object_get(answer, "ok"))) {
         const char *why = json_string_value(json_object_get(answer, "error"));
-        return tool_failed("%s", why != NULL ? why : "the daemon refused without saying why");
+        tool_failed("%s", why != NULL ? why : "the daemon refused without saying why");
+        return json_is_true(json_object_get(answer, "usage")) ? TOOL_USAGE : TOOL_FAILED;
     }
     return TOOL_DONE;
 }

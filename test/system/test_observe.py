@@ -109,6 +109,7 @@ class Observe(Case):
         self.assertEqual(found["sundew_snapshot_rules"], status["rules"])
         self.assertEqual(found["sundew_hit_records_total"], 3)
         self.assertEqual(found['sundew_zone_rules{zone="local"}'], 3)
+        self.assertEqual(found['sundew_zone_hits_total{zone="local",action="loopback"}'], 2)
         if shutil.which("promtool"):
             checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
             self.assertEqual((checked.returncode, checked.stderr), (0, ""))

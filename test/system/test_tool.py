@@ -35,6 +35,8 @@ class Tool(sundew_test.Case):
     def test_exit_codes(self):
         for wrong in (["nonsense"], ["status", "extra"], ["explain"], ["flush", "a", "b"], ["zones", "--what"], ["--what", "status"], []):
             self.assertEqual(self.sundewd.tool(*wrong).returncode, 2, wrong)
+        for wrong in (("hits", "--since", "xx"), ("clients", "--since", "soon")):
+            self.assertEqual(self.sundewd.tool(*wrong).returncode, 2, wrong)
         self.assertEqual(self.sundewd.tool("status").returncode, 0)
         self.assertEqual(self.sundewd.tool("--json", "status").returncode, 0)
         self.sundewd.control += ".not"
@@ -65,7 +67,7 @@ class Tool(sundew_test.Case):
         self.assertEqual((none.returncode, json.loads(none.stdout)["decided"]), (1, False))
         for wrong in (["b..ad"], ["evil.example", "--client", "x"], ["evil.example", "--type", "NONSENSE"]):
             done = self.sundewd.tool("explain", *wrong)
-            self.assertEqual(done.returncode, 1, wrong)
+            self.assertEqual(done.returncode, 2, wrong)
             self.assertTrue(done.stderr)
 
     def test_explain_offline(self):
@@ -108,7 +110,7 @@ class Tool(sundew_test.Case):
         self.sundewd.ask("a.example")
         self.assertEqual(self.upstream.names().count("a.example"), 2)
         self.assertEqual(self.sundewd.json("flush"), {"flushed": 2})
-        self.assertEqual(self.sundewd.tool("flush", "b..ad").returncode, 1)
+        self.assertEqual(self.sundewd.tool("flush", "b..ad").returncode, 2)
 
     def test_socket_is_private(self):
         mode = os.stat(self.sundewd.control).st_mode

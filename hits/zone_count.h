@@ -1,0 +1,26 @@
+/* hits/zone_count.h: how many hits each zone had, by action, since the start: what /metrics says of zones.
+ *
+ * Counters are made when first needed, by the writer's thread, and live as long as the table; there are as many as zones and
+ * actions that ever had a hit, ZONE_COUNTS_MAX at most. Reading is for any thread. */
+#ifndef SUNDEW_HITS_ZONE_COUNT_H
+#define SUNDEW_HITS_ZONE_COUNT_H
+
+#include <jansson.h>
+#include <stdatomic.h>
+
+#include "policy/rule.h"
+
+enum { ZONE_COUNTS_MAX = 4096 };
+
+struct zone_counts;
+
+struct zone_counts *zone_counts_new(void); /* NULL: no memory */
+void zone_counts_free(struct zone_counts *counts);
+
+/* The counter of a zone and action; NULL: no memory, or too many. */
+_Atomic uint64_t *zone_counts_find(struct zone_counts *counts, const char *zone, enum action action);
+
+/* Array of {zone, action, hits}; new reference, NULL: no memory. */
+json_t *zone_counts_json(struct zone_counts *counts);
+
+#endif
