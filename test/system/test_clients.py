@@ -56,7 +56,7 @@ class Clients(sundew_test.Case):
         self.assertEqual(sundewd.json("clients", "--family", "nobody"), [])
         self.assertEqual(sundewd.json("clients", "--since", "2099-01-01"), [])
         self.assertEqual([h["client"] for h in sundewd.json("hits", "--client", "127.0.0.2")], ["127.0.0.2"])
-        self.assertEqual(sundewd.tool("clients", "--since", "soon").returncode, 1)
+        self.assertEqual(sundewd.tool("clients", "--since", "soon").returncode, 2)
         self.assertEqual(sundewd.tool("clients", "--since").returncode, 2)
         self.assertEqual(sundewd.tool("hits", "--format", "xml").returncode, 2)
         rows = sundewd.tool("hits", "--csv").stdout.splitlines()
