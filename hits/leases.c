@@ -246,12 +246,35 @@ static struct entry *insert(struct leases *leases, const struct lease *lease, in
     return entry;
 }
 
-/* `first`: the file was never read before, so a lease without a start may be old. */
-static struct entry *record(struct leases *leases, const struct lease *lease, int64_t seen_us, bool first) {
+/* The last word of a file holds, as it does for its server. Whoever the same file gave the address to at a later time, in a line
+ * before this one, has it no more (a clock was set back, or a partner with another clock wrote); and an address that is nobody's
+ * now (given back, declined) isn't another's either. Between two files the later start decides. */
+static void overrule(struct leases *leases, const struct lease *lease, const struct lease_file *source, int64_t start,
+                     int64_t seen_us) {
+    for (struct entry **link = &leases->by_address[hash(lease->address.bytes, 16)]; *link != NULL;) {
+        struct entry *entry = *link;
+        bool other = source != NULL && entry->source == source && ip_equal(&entry->address, &lease->address) &&
+                     !same_holder(&entry->holder, lease);
+        if (other && entry->holder.start_us > start) {
+            drop(leases, link);
+            continue;
+        }
+        if (other && lease->ended && entry->holder.end_us > seen_us) {
+            entry->holder.end_us = seen_us;
+            leases->generation++;
+        }
+        link = &entry->next;
+    }
+}
+
+/* `source`: the file that says so, NULL none; `first`: it was never read before, so a lease without a start may be old. */
+static struct entry *record(struct leases *leases, const struct lease *lease, const struct lease_file *source, int64_t seen_us,
+                            bool first) {
     int64_t start = lease->start_us != LEASE_UNKNOWN ? lease->start_us : first ? LEASE_UNKNOWN : seen_us;
     int64_t end = lease->end_us, newer;
     if (lease->ended && end > seen_us)
         end = seen_us;
+    overrule(leases, lease, source, start, seen_us);
     struct entry *entry = continued(leases->by_address[hash(lease->address.bytes, 16)], lease, start, end, &newer);
     if (end > newer)
         end = newer;
@@ -263,7 +286,7 @@ static struct entry *record(struct leases *leases, const struct lease *lease, in
 }
 
 void leases_add(struct leases *leases, const struct lease *lease, int64_t seen_us) {
-    record(leases, lease, seen_us, false);
+    record(leases, lease, NULL, seen_us, false);
 }
 
 /* --- files --- */
@@ -271,7 +294,8 @@ void leases_add(struct leases *leases, const struct lease *lease, int64_t seen_u
 /* lease_each */
 static void take_lease(void *context, const struct lease *lease) {
     struct source *source = context;
-    struct entry *entry = record(source->leases, lease, lease_file_written(source->file), lease_file_first(source->file));
+    struct entry *entry =
+        record(source->leases, lease, source->file, lease_file_written(source->file), lease_file_first(source->file));
     if (entry != NULL) {
         entry->source = source->file;
         entry->round = source->round;

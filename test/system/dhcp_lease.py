@@ -1,14 +1,19 @@
-"""A real dnsmasq hands sundew out to a real DHCP client, in network namespaces; the client's C&C look-up names its machine. Then the
-address passes to another machine: new hits are its, old ones stay where they were. Root and iproute2, dnsmasq, udhcpc; else skipped."""
-import contextlib, json, os, shutil, signal, subprocess, sys, tempfile, time
+"""A real DHCP server hands sundew out to a real DHCP client, in network namespaces, with what `sundew dhcp` printed for it; the
+client's C&C look-up names its machine. Then the address passes to another machine: new hits are its, old ones stay where they were.
 
-BUILD, SKIP, PATIENCE = sys.argv[1], 77, 20
+    dhcp_lease.py BUILD dnsmasq|kea|isc-dhcpd
+
+Needs root, iproute2, the server and its client here (SERVERS); else skipped."""
+import contextlib, json, os, shutil, subprocess, sys, tempfile, time
+
+BUILD, KIND, SKIP, PATIENCE = sys.argv[1], sys.argv[2], 77, 20
 os.environ["PATH"] += ":/usr/sbin:/sbin"
-SERVER, ADDRESS = "10.77.0.1", "10.77.0.50"
+SERVER, ADDRESS, SUBNET = "10.77.0.1", "10.77.0.50", "10.77.0.0"
 MACHINES = {"one": ("02:00:00:00:00:01", "laptop-7"), "two": ("02:00:00:00:00:02", "printer")}
 NAME = f"sundew{os.getpid()}"
 ended = []  # what to undo, last first
 
+# What the clients run when they got an address: it is set, and resolv.conf names the servers that came with it.
 UDHCPC = """#!/bin/sh
 case "$1" in
 bound|renew)
@@ -16,6 +21,15 @@ bound|renew)
     for server in $dns; do echo "nameserver $server"; done > /etc/resolv.conf
     echo "$ip" > "$OUT" ;;
 deconfig) ip addr flush dev "$interface" ; ip link set "$interface" up ;;
+esac
+"""
+DHCLIENT = """#!/bin/sh
+case "$reason" in
+BOUND|RENEW|REBIND|REBOOT)
+    ip addr replace "$new_ip_address/24" dev "$interface"
+    for server in $new_domain_name_servers; do echo "nameserver $server"; done > /etc/resolv.conf
+    echo "$new_ip_address" > "$OUT" ;;
+RELEASE|EXPIRE|STOP|PREINIT) ip addr flush dev "$interface" ; ip link set "$interface" up ;;
 esac
 """
 
@@ -87,26 +101,77 @@ def build_network():
         run(*inside(space, "ip", "link", "set", "eth0", "address", mac, "up"))
 
 
-def start_servers(folder):
-    leases = os.path.join(folder, "dnsmasq.leases")
-    with open(os.path.join(folder, "local.json"), "w") as f:
-        json.dump({"zone": "local", "rules": [{"domain": "evil.example", "family": "Emotet"}]}, f)
+def pasted(server):
+    """What an operator pastes into the server's configuration."""
+    return run(os.path.join(BUILD, "sundew"), "dhcp", "--format", server, "--address", SERVER).stdout
+
+
+def write(path, text):
+    with open(path, "w") as f:
+        f.write(text)
+    return path
+
+
+def start_sundewd(folder):
+    write(os.path.join(folder, "local.json"), json.dumps({"zone": "local", "rules": [{"domain": "evil.example", "family": "Emotet"}]}))
     config = {"listen": [f"dns://{SERVER}:53"], "workers": 1, "state_dir": os.path.join(folder, "state"),
               "control": os.path.join(folder, "control.sock"), "log": {"hits": os.path.join(folder, "hits.jsonl")}, "http": None,
               "forward": [{"zone": ".", "to": ["dns://127.0.0.1:9"]}], "zones": [{"name": "local", "source": "local.json"}],
-              "clients": {"leases": [{"format": "dnsmasq", "path": leases}]}}
-    path = os.path.join(folder, "sundew.json")
-    with open(path, "w") as f:
-        json.dump(config, f)
+              "clients": {"leases": [{"format": KIND, "path": os.path.join(folder, "leases")}]}}
+    path = write(os.path.join(folder, "sundew.json"), json.dumps(config))
     start("server", os.path.join(BUILD, "sundewd"), "-c", path, log=os.path.join(folder, "sundewd.log"))
     wait_for("sundewd", lambda: "ready:" in read(os.path.join(folder, "sundewd.log")))
-    options = os.path.join(folder, "dnsmasq.conf")
-    with open(options, "w") as f:
-        f.write(run(os.path.join(BUILD, "sundew"), "dhcp", "--format", "dnsmasq", "--address", SERVER).stdout)
-    start("server", "dnsmasq", "--keep-in-foreground", "--conf-file=" + options, "--port=0", "--interface=br0", "--bind-interfaces",
+
+
+# --- servers: each has one address to give, and writes its leases to FOLDER/leases -------------------------------------------------
+
+def start_dnsmasq(folder, leases):
+    path = write(os.path.join(folder, "server.conf"), pasted("dnsmasq"))
+    start("server", "dnsmasq", "--keep-in-foreground", "--conf-file=" + path, "--port=0", "--interface=br0", "--bind-interfaces",
           "--no-ping", "--user=root", "--log-facility=-", "--pid-file=" + os.path.join(folder, "dnsmasq.pid"),
-          f"--dhcp-range={ADDRESS},{ADDRESS},5m", "--dhcp-leasefile=" + leases, log=os.path.join(folder, "dnsmasq.log"))
-    wait_for("dnsmasq", lambda: "DHCP, IP range" in read(os.path.join(folder, "dnsmasq.log")))
+          f"--dhcp-range={ADDRESS},{ADDRESS},5m", "--dhcp-leasefile=" + leases, log=os.path.join(folder, "server.log"))
+    wait_for("dnsmasq", lambda: "DHCP, IP range" in read(os.path.join(folder, "server.log")))
+
+
+def start_kea(folder, leases):
+    """It cleans its lease file up every second, so that sundew must follow it from file to file."""
+    path = write(os.path.join(folder, "server.conf"), f"""{{"Dhcp4": {{
+        "interfaces-config": {{"interfaces": ["br0"]}}, "valid-lifetime": 300, "loggers": [{{"name": "kea-dhcp4", "severity": "INFO"}}],
+        "lease-database": {{"type": "memfile", "persist": true, "name": "{leases}", "lfc-interval": 1}},
+        {pasted("kea")},
+        "subnet4": [{{"id": 1, "subnet": "{SUBNET}/24", "pools": [{{"pool": "{ADDRESS} - {ADDRESS}"}}]}}]}}}}""")
+    start("server", "kea-dhcp4", "-c", path, log=os.path.join(folder, "server.log"), KEA_PIDFILE_DIR=folder,
+          KEA_LOCKFILE_DIR="none", KEA_DHCP_DATA_DIR=folder, KEA_LOG_FILE_DIR=folder)
+    wait_for("kea-dhcp4", lambda: "DHCP4_STARTED" in read(os.path.join(folder, "server.log")))
+
+
+def start_dhcpd(folder, leases):
+    path = write(os.path.join(folder, "server.conf"), "authoritative; ping-check false; default-lease-time 300;\n" + pasted("isc-dhcpd") +
+                 f"subnet {SUBNET} netmask 255.255.255.0 {{ range {ADDRESS}; }}\n")
+    write(leases, "")
+    start("server", "dhcpd", "-4", "-f", "--no-pid", "-cf", path, "-lf", leases, "br0", log=os.path.join(folder, "server.log"))
+    wait_for("dhcpd", lambda: "Sending on   Socket/fallback" in read(os.path.join(folder, "server.log")))
+
+
+# --- clients: each gives its address back when it is ended ------------------------------------------------------------------------
+
+def start_udhcpc(folder, space, name, out):
+    process = start(space, "udhcpc", "-i", "eth0", "-f", "-R", "-s", os.path.join(folder, "script.sh"), "-x", "hostname:" + name,
+                    log=os.path.join(folder, space + ".log"), OUT=out)
+    return lambda: end(process)
+
+
+def start_dhclient(folder, space, name, out):
+    config = write(os.path.join(folder, space + ".conf"), f'send host-name "{name}";\nrequest domain-name-servers;\n')
+    common = ["dhclient", "-4", "-cf", config, "-sf", os.path.join(folder, "script.sh"), "-lf", os.path.join(folder, space + ".lease"),
+              "-pf", os.path.join(folder, space + ".pid"), "-e", "OUT=" + out]
+    process = start(space, *common, "-d", "eth0", log=os.path.join(folder, space + ".log"))
+    return lambda: (run(*inside(space, *common, "-r", "eth0")), end(process))
+
+
+SERVERS = {"dnsmasq": ("dnsmasq", start_dnsmasq, "udhcpc", start_udhcpc, UDHCPC),
+           "kea": ("kea-dhcp4", start_kea, "dhclient", start_dhclient, DHCLIENT),
+           "isc-dhcpd": ("dhcpd", start_dhcpd, "udhcpc", start_udhcpc, UDHCPC)}
 
 
 def clients(folder):
@@ -115,37 +180,37 @@ def clients(folder):
 
 
 def infect(folder, space):
-    """The machine gets its address by DHCP and looks the name up as any program does. Gives the DHCP client."""
+    """The machine gets its address by DHCP and looks the name up as any program does. Gives what ends the DHCP client."""
     _, name = MACHINES[space]
-    out, script = os.path.join(folder, space + ".ip"), os.path.join(folder, "udhcpc.sh")
-    client = start(space, "udhcpc", "-i", "eth0", "-f", "-R", "-s", script, "-x", "hostname:" + name,
-                   log=os.path.join(folder, space + ".log"), OUT=out)
+    out = os.path.join(folder, space + ".ip")
+    release = SERVERS[KIND][3](folder, space, name, out)
     wait_for("a lease", lambda: read(out).strip() == ADDRESS)
     found = run(*inside(space, sys.executable, "-c", "import socket; print(socket.gethostbyname('c2.evil.example'))")).stdout
     assert found.strip() == "127.0.0.3", found
-    return client
+    return release
 
 
 def test(folder):
-    script = os.path.join(folder, "udhcpc.sh")
-    with open(script, "w") as f:
-        f.write(UDHCPC)
-    os.chmod(script, 0o755)
+    _, start_server, _, _, script = SERVERS[KIND]
+    os.chmod(write(os.path.join(folder, "script.sh"), script), 0o755)
     build_network()
-    start_servers(folder)
-    first = infect(folder, "one")
+    start_sundewd(folder)
+    start_server(folder, os.path.join(folder, "leases"))
+    release = infect(folder, "one")
     expected = {MACHINES["one"][0]: (MACHINES["one"][1], ADDRESS, 1, ["Emotet"])}
     wait_for("the first machine", lambda: clients(folder) == expected)
-    end(first)  # gives the lease back
-    wait_for("the release", lambda: ADDRESS not in read(os.path.join(folder, "dnsmasq.leases")))
+    if KIND == "kea":
+        wait_for("a clean-up", lambda: os.path.exists(os.path.join(folder, "leases.2")))
+    release()
     infect(folder, "two")
     expected[MACHINES["two"][0]] = (MACHINES["two"][1], ADDRESS, 1, ["Emotet"])
     wait_for("both machines: " + str(clients(folder)), lambda: clients(folder) == expected)
 
 
 def main():
-    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "dnsmasq", "udhcpc"))):
-        print("needs root, iproute2, dnsmasq and udhcpc")
+    server, _, client, _, _ = SERVERS[KIND]
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", server, client))):
+        print(f"needs root, iproute2, {server} and {client}")
         return SKIP
     if run("ip", "netns", "add", NAME + "probe", check=False).returncode != 0:
         print("network namespaces can't be made here")
@@ -155,7 +220,7 @@ def main():
     try:
         test(folder)
     except Exception:
-        for log in ("sundewd.log", "dnsmasq.log", "one.log", "two.log"):
+        for log in ("sundewd.log", "server.log", "leases", "one.log", "two.log"):
             with contextlib.suppress(FileNotFoundError):
                 print(f"--- {log}\n{read(os.path.join(folder, log))}")
         raise

@@ -165,6 +165,31 @@ static void test_kea(void **state) {
     assert_string_equal(who(place, "10.0.0.6", T + 500000), "52:54:00:00:00:03 x");
 }
 
+/* Kea reads its file from the beginning, and the last row of an address holds: so here, though its clock was set back. */
+static void test_kea_last_row(void **state) {
+    struct place *place = *state;
+    configure(place, "kea");
+    put(place->path,
+        KEA4 "10.0.0.5,52:54:00:00:00:01,,600,1795373400,1,0,0,ahead,0,,0\n"
+             "10.0.0.5,52:54:00:00:00:02,,6000,1795375200,1,0,0,back,0,,0\n",
+        false, T);
+    follow(place, T);
+    assert_string_equal(who(place, "10.0.0.5", T), "52:54:00:00:00:02 back");
+    assert_string_equal(who(place, "10.0.0.5", T + 3700), "52:54:00:00:00:02 back");
+    /* Declined: nobody's until it is handed out again. Expired and reclaimed rows, too, say what is over. */
+    put(place->path, "10.0.0.5,,,86400,1795455610,1,0,0,,1,,0\n", true, T + 10);
+    follow(place, T + 11);
+    assert_string_equal(who(place, "10.0.0.5", T + 9), "52:54:00:00:00:02 back");
+    assert_string_equal(who(place, "10.0.0.5", T + 12), "nobody");
+    put(place->path,
+        "10.0.0.5,,,0,1795369210,1,0,0,,1,,0\n10.0.0.5,52:54:00:00:00:03,,60,1795369280,1,0,0,third,0,,0\n"
+        "10.0.0.5,52:54:00:00:00:03,,60,1795369280,1,0,0,third,2,,0\n",
+        true, T + 90);
+    follow(place, T + 91);
+    assert_string_equal(who(place, "10.0.0.5", T + 21), "52:54:00:00:00:03 third");
+    assert_string_equal(who(place, "10.0.0.5", T + 80), "nobody");
+}
+
 /* The clean-up renames the journal and begins a new one; at a start the older files are read first. */
 static void test_kea_rotation(void **state) {
     struct place *place = *state;
@@ -339,6 +364,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_dnsmasq, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dnsmasq_half_written, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kea, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_kea_last_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kea_rotation, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kea6, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_isc, set_up, tear_down),
