@@ -34,7 +34,8 @@ struct build {
     uint32_t ttl; /* the least */
     uint16_t ancount, nscount;
     uint8_t answer_flags;
-    bool found; /* the asked type stands at the chain's end */
+    bool found;    /* the asked type stands at the chain's end */
+    bool overlong; /* a DNAME makes a name of the chain's end that is too long to be one */
     bool failed;
     uint16_t ttl_at[RECORDS_MAX];
     uint8_t octets[65535];
@@ -196,8 +197,11 @@ static int follow(struct build *build) {
         if (!wire_rdata_name(&build->message, &dname, &onto))
             return -1;
         bool fits = substitute(here, &dname.owner, &onto, &made);
-        if (!has_cname && !fits)
-            return -1;
+        if (!has_cname && !fits) {
+            emit_set(build, &dname.owner, TYPE_DNAME, SECTION_ANSWER);
+            build->overlong = true;
+            return 0;
+        }
         if (!has_cname || (fits && name_equal(&made, &target)))
             emit_set(build, &dname.owner, TYPE_DNAME, SECTION_ANSWER);
     }
@@ -338,6 +342,10 @@ static int conclude(struct build *build) {
     if (build->found) {
         if (rcode != RCODE_NOERROR)
             return -EBADMSG;
+    } else if (build->overlong != (rcode == RCODE_YXDOMAIN)) {
+        return -EBADMSG;
+    } else if (build->overlong) {
+        build->answer_flags |= ANSWER_NEGATIVE;
     } else {
         bool soa = emit_soa(build, &delegation);
         if (rcode == RCODE_NOERROR && !soa && build->names > 1) {
@@ -377,7 +385,7 @@ static int check_message(struct build *build) {
         type != build->question->type || class != CLASS_IN || !name_equal(&name, &build->question->name))
         return -EBADMSG;
     uint8_t rcode = build->flags & FLAG_RCODE;
-    if (rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN)
+    if (rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN && rcode != RCODE_YXDOMAIN)
         return -EBADMSG;
     wire->folded = wire->at;
     for (unsigned i = 0; i < 3; i++) {
@@ -434,7 +442,7 @@ int answer_from_message(struct answer **answer, const struct question *question,
     build.ttl = UINT32_MAX;
     build.ancount = build.nscount = 0;
     build.answer_flags = 0;
-    build.found = build.failed = false;
+    build.found = build.overlong = build.failed = false;
     wire_init(&build.message, message, length, 0);
     int error = check_message(&build);
     if (error == 0) {

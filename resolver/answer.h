@@ -31,7 +31,7 @@ struct question {
 enum answer_flag {
     ANSWER_AUTHENTIC = 1,  /* AD, as upstream set it */
     ANSWER_SIGNED = 2,     /* holds an RRSIG */
-    ANSWER_NEGATIVE = 4,   /* NXDOMAIN or no data */
+    ANSWER_NEGATIVE = 4,   /* NXDOMAIN, YXDOMAIN or no data */
     ANSWER_PARTIAL = 8,    /* ends in a CNAME whose target upstream didn't follow: ask for it */
     ANSWER_FAILURE = 16,   /* no octets but the question: a failure remembered (RFC 9520); rcode and ede say which */
     ANSWER_CHAIN = 32,     /* holds a CNAME or DNAME: phase two has names to look at */
@@ -65,8 +65,9 @@ struct answer_limits {
  * CNAME/DNAME chain from the question's name, the asked type at its end, RRSIGs of those (DNSSEC only if asked), the SOA (and
  * NSEC/NSEC3 with RRSIGs) of a negative answer; drops all else. TTLs above 2^31-1 count as 0 (RFC 2181 section 8).
  * Returns 0 with *answer (one reference), -EBADMSG for what isn't an answer to the question (then another server is asked):
- * anything malformed, a chain that loops, a referral, TC, and every rcode but 0 and 3 (the caller reads rcode and EDE from the
- * message if it wants to remember them in a failure); -ENOMEM. `now`: monotonic seconds. Slow path: allocates once. */
+ * anything malformed, a chain that loops, a referral, TC, and every rcode but 0, 3, and 6 behind a DNAME that makes a name too long
+ * (RFC 6672 section 2.2; the caller reads rcode and EDE from the message if it wants to remember them in a failure); -ENOMEM.
+ * `now`: monotonic seconds. Slow path: allocates once. */
 int answer_from_message(struct answer **answer, const struct question *question, const uint8_t *message, size_t length,
                         const struct answer_limits *limits, uint32_t now);
 

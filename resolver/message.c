@@ -151,7 +151,11 @@ enum message_fault message_parse(struct message *message, const uint8_t *packet,
     enum message_fault fault = MESSAGE_OK;
     unsigned additional = wire_get16(packet + 10);
     const uint8_t *opt = packet + at;
-    if (wire_get32(packet + 6) != 0 || (message->flags & FLAG_TC))
+    if (message->question.type == TYPE_IXFR && wire_get16(packet + 6) == 0)
+        additional += wire_get16(packet + 8); /* the SOA that the asker has (RFC 1995 section 3) */
+    else if (wire_get32(packet + 6) != 0)
+        return MESSAGE_FORMERR;
+    if (message->flags & FLAG_TC)
         return MESSAGE_FORMERR;
     if (additional == 1 && length - at >= OPT_FIXED && opt[0] == 0 && wire_get16(opt + 1) == TYPE_OPT &&
         wire_get16(opt + 9) == length - at - OPT_FIXED)

@@ -8,7 +8,7 @@
 Everything listens on loopback, on ports that were free a moment ago, and is ended by its process id. Programs come from the build
 folder in $SUNDEW_BUILD (default: build/ in the source).
 """
-import contextlib, json, os, random, shutil, signal, socket, struct, subprocess, tempfile, threading, time, unittest
+import contextlib, json, os, random, re, shutil, signal, socket, struct, subprocess, tempfile, threading, time, unittest
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("SUNDEW_BUILD", os.path.join(TOP, "build"))
@@ -25,16 +25,15 @@ def program(name):
 
 
 def free_port():
-    """A port that UDP and TCP can have on every loopback address; below the range that the kernel gives out by itself."""
+    """A port that UDP and TCP can have on the loopback addresses in use here; below the range that the kernel gives out by itself."""
     while True:
         port = random.randrange(12000, 30000)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-            try:
-                udp.bind(("0.0.0.0", port))
-                tcp.bind(("0.0.0.0", port))
-                return port
-            except OSError:
-                continue
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for address in ("127.0.0.1", "127.0.0.2", "127.1.2.3", "::1"):
+                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                    stack.enter_context(socket.socket(family, kind)).bind((address, port))
+            return port
 
 
 def wait_for(what, check, seconds=PATIENCE):
@@ -50,8 +49,14 @@ def wait_for(what, check, seconds=PATIENCE):
 # --- DNS ---
 
 def encode_name(name):
-    labels = [x for x in name.rstrip(".").split(".") if x]
-    return b"".join(bytes([len(x.encode())]) + x.encode() for x in labels) + b"\0"
+    """With the escapes of zone files: \\. and \\DDD."""
+    labels = [[]]
+    for escaped, octet in re.findall(r"\\(\d{3}|\D)|([^\\])", name):
+        if octet == ".":
+            labels.append([])
+        else:
+            labels[-1].append(bytes([int(escaped)]) if escaped.isdecimal() else (octet or escaped).encode())
+    return b"".join(bytes([len(x)]) + x for x in map(b"".join, labels) if x) + b"\0"
 
 
 def query(name, kind="A", ident=None, rd=True, edns=1232, do=False, cd=False, options=b"", flags=0):
@@ -66,8 +71,10 @@ def query(name, kind="A", ident=None, rd=True, edns=1232, do=False, cd=False, op
 
 
 class Record:
-    def __init__(self, name, kind, ttl, rdata, text):
-        self.name, self.kind, self.ttl, self.rdata, self.text = name, kind, ttl, rdata, text
+    """`at`: where rdata stands in the message, for names in it that are compressed."""
+
+    def __init__(self, name, kind, ttl, rdata, text, at=0):
+        self.name, self.kind, self.ttl, self.rdata, self.text, self.at = name, kind, ttl, rdata, text, at
 
     def __repr__(self):
         return f"{self.name} {self.ttl} {self.kind} {self.text}"
@@ -132,7 +139,7 @@ class Message:
                 self.options.append((code, rdata[4:4 + size]))
                 rdata = rdata[4 + size:]
             rdata = b""
-        return Record(name, kind, ttl, rdata, self._text(kind, rdata, at)), at + length
+        return Record(name, kind, ttl, rdata, self._text(kind, rdata, at), at), at + length
 
     def _text(self, kind, rdata, at):
         if kind == "A":

@@ -111,6 +111,19 @@ static void dnames(void **state) {
            30, ANSWER_CHAIN | ANSWER_ADDRESSES);
 }
 
+/* RFC 6672 section 2.2: the name that a DNAME makes has more than 255 octets. */
+static void overlong(void **state) {
+#define LABEL_50 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa."
+#define LONG LABEL_50 LABEL_50 LABEL_50 LABEL_50 "x.test"
+#define DNAME_QUESTION "question " LONG " A\n"
+#define DNAME_ANSWER "answer x.test. 60 IN DNAME " LABEL_50 "test.\n"
+    expect(LONG, "A", false, "rcode YXDOMAIN\n" DNAME_QUESTION DNAME_ANSWER, "question " LONG ". IN A\n" DNAME_ANSWER, 60,
+           ANSWER_CHAIN | ANSWER_NEGATIVE);
+    expect_bad(LONG, "A", DNAME_QUESTION DNAME_ANSWER);
+    expect_bad(LONG, "A", "rcode YXDOMAIN\n" DNAME_QUESTION);
+    expect_bad("x.old.test", "A", "rcode YXDOMAIN\n question x.old.test A\n answer old.test. 60 IN DNAME new.test.\n");
+}
+
 static void negatives(void **state) {
     expect("a.test", "A", false, "rcode NXDOMAIN\n question a.test A\n authority test. 9000 IN SOA n. m. 1 2 3 4 8000\n",
            "question a.test. IN A\nauthority test. 3600 IN SOA n. m. 1 2 3 4 8000\n", 3600, ANSWER_NEGATIVE);
@@ -180,9 +193,9 @@ static void failure(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(positive), cmocka_unit_test(signatures), cmocka_unit_test(chains),
-        cmocka_unit_test(dnames),   cmocka_unit_test(negatives),  cmocka_unit_test(rejected),
-        cmocka_unit_test(any),      cmocka_unit_test(failure),    cmocka_unit_test(every_truncation),
+        cmocka_unit_test(positive), cmocka_unit_test(signatures),       cmocka_unit_test(chains),   cmocka_unit_test(dnames),
+        cmocka_unit_test(overlong), cmocka_unit_test(negatives),        cmocka_unit_test(rejected), cmocka_unit_test(any),
+        cmocka_unit_test(failure),  cmocka_unit_test(every_truncation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

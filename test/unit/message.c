@@ -137,6 +137,25 @@ static void types_and_classes(void **state) {
     }
 }
 
+/* A transfer's question has an SOA in its authority section (RFC 1995 section 3); no other question has anything there. */
+static void incremental_transfer(void **state) {
+    static const uint8_t soa[] = "\xC0\x0C\0\6\0\1\0\0\0\0\0\26\0\0" /* both names the root */
+                                 "\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1";
+    for (unsigned transfer = 0; transfer < 2; transfer++) {
+        question(0, 1);
+        if (transfer)
+            wire_set16(packet + length - 4, TYPE_IXFR);
+        wire_set16(packet + 8, 1);
+        memcpy(packet + length, soa, sizeof soa - 1);
+        length += sizeof soa - 1;
+        opt(1232, 0, NULL, 0);
+        assert_int_equal(parse(), transfer ? MESSAGE_REFUSED : MESSAGE_FORMERR);
+        assert_int_equal(message.edns, transfer);
+    }
+    length--;
+    assert_int_equal(parse(), MESSAGE_FORMERR);
+}
+
 /* A name of 255 octets is the longest; one of 256 isn't a name. */
 static void longest_name(void **state) {
     for (unsigned last = 61; last <= 62; last++) {
@@ -166,9 +185,13 @@ static void every_truncation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),        cmocka_unit_test(edns),
-        cmocka_unit_test(faults),       cmocka_unit_test(types_and_classes),
-        cmocka_unit_test(longest_name), cmocka_unit_test(every_truncation),
+        cmocka_unit_test(plain),
+        cmocka_unit_test(edns),
+        cmocka_unit_test(faults),
+        cmocka_unit_test(types_and_classes),
+        cmocka_unit_test(incremental_transfer),
+        cmocka_unit_test(longest_name),
+        cmocka_unit_test(every_truncation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
