@@ -64,6 +64,7 @@ static void free_config(struct config *config) {
     free(config->clients.trust);
     free(config->allow);
     free_texts(config->policy.never_block, config->policy.never_block_count);
+    free_texts(config->popular, config->popular_count);
     free(config);
 }
 

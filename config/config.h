@@ -112,6 +112,9 @@ struct config {
         size_t never_block_count; /* names as written, or absolute paths: begins with '/' */
     } policy;
 
+    char **popular;
+    size_t popular_count; /* like never_block */
+
     struct zone_config *zones;
     size_t zone_count;
 

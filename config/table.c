@@ -86,6 +86,9 @@ const struct key config_table[] = {
     {"policy.never_block", TYPE_PROTECTED, ARRAY(policy.never_block, policy.never_block_count),
      .help = "names, and files of names, that no zone may answer for"},
 
+    {"popular", TYPE_PROTECTED, ARRAY(popular, popular_count),
+     .help = "names, and files of names, that sundew preview warns of besides those it knows"},
+
     {"zones", TYPE_OBJECTS, ARRAY(zones, zone_count), .size = sizeof(struct zone_config),
      .help = "policy zones, the first decides"},
     {"zones[].name", TYPE_TEXT, BETWEEN(1, 64), ZONE(name), .help = "what hits and sundew zones call it"},

@@ -5,7 +5,9 @@
  *     sundew-feeder --compile [-c FILE] -o SNAPSHOT         what the configuration's files and saved feeds give, offline
  *     sundew-feeder --zone FILE|URL [--format F] -o SNAPSHOT   one source alone, fetched if need be
  *     sundew-feeder --convert --from FORMAT --to json|rpz|domains FILE|-
+ *     sundew-feeder --popular SNAPSHOT [NAME|FILE]...       which rules of a compiled zone would answer for popular names
  *     sundew-feeder --shared-hosts                          the hosts that `urls: hosts` never takes, one a line
+ *     sundew-feeder --popular-names                         the names that `sundew preview` takes for popular, one a line
  *
  * Hostile text is read in every one of them, so every one of them gives up its privileges first. */
 #include <stdio.h>
@@ -14,6 +16,7 @@
 #include "feeds/convert.h"
 #include "feeds/feeder.h"
 #include "feeds/offline.h"
+#include "feeds/popular.h"
 #include "feeds/privilege.h"
 #include "feeds/shared_hosts.h"
 
@@ -21,6 +24,7 @@ static int usage(void) {
     fputs("usage: sundew-feeder --check [-c FILE]\n"
           "       sundew-feeder --compile [-c FILE] -o SNAPSHOT\n"
           "       sundew-feeder --zone FILE|URL [--format FORMAT] -o SNAPSHOT\n"
+          "       sundew-feeder --popular SNAPSHOT [NAME|FILE]...\n"
           "       sundew-feeder --convert --from FORMAT --to json|rpz|domains FILE|-\n"
           "Without arguments it is sundewd's child and speaks over descriptor 3.\n",
           stderr);
@@ -67,11 +71,9 @@ static int parse(struct arguments *arguments, int argc, char **argv) {
     return 0;
 }
 
-static int print_shared_hosts(void) {
-    size_t count;
-    const char *const *hosts = shared_hosts_list(&count);
+static int print_list(const char *const *list, size_t count) {
     for (size_t i = 0; i < count; i++)
-        puts(hosts[i]);
+        puts(list[i]);
     return 0;
 }
 
@@ -81,9 +83,15 @@ int main(int argc, char **argv) {
         puts("sundew-feeder " SUNDEW_VERSION);
         return 0;
     }
-    if (argc == 2 && strcmp(argv[1], "--shared-hosts") == 0)
-        return print_shared_hosts();
-    if (parse(&arguments, argc, argv) != 0)
+    size_t count;
+    const char *const *list = argc != 2                                 ? NULL
+                              : strcmp(argv[1], "--shared-hosts") == 0  ? shared_hosts_list(&count)
+                              : strcmp(argv[1], "--popular-names") == 0 ? popular_names(&count)
+                                                                        : NULL;
+    if (list != NULL)
+        return print_list(list, count);
+    bool popular = argc > 2 && strcmp(argv[1], "--popular") == 0;
+    if (!popular && parse(&arguments, argc, argv) != 0)
         return usage();
     int error = privilege_drop();
     if (error != 0) {
@@ -92,6 +100,8 @@ int main(int argc, char **argv) {
     }
     if (argc == 1)
         return feeder_run();
+    if (popular)
+        return offline_popular(argv[2], argv + 3, (size_t)argc - 3);
     if (arguments.check)
         return offline_check(arguments.config);
     if (arguments.compile && arguments.output != NULL)

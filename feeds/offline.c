@@ -17,7 +17,9 @@
 
 #include "feeds/feeder.h"
 #include "feeds/ingest.h"
+#include "feeds/popular.h"
 #include "feeds/redact.h"
+#include "policy/idna.h"
 
 static void print_fault(void *context, const char *file, uint32_t line, uint32_t column, const char *path, const char *message) {
     fprintf(context, "%s:%u:%u: %s: %s\n", file, line, column, path == NULL || path[0] == '\0' ? "." : path, message);
@@ -136,6 +138,47 @@ static void read_zone(struct look *look, const struct config *config, struct zon
     globfree(&found);
 }
 
+/* A file of popular names, read as one of never_block is. -errno: no memory. */
+static int add_list(struct look *look, struct popular *popular, const char *path, size_t index) {
+    struct zone zone;
+    int error = zone_init(&zone, &look->shell, NULL, path, index);
+    if (error == 0)
+        read_zone(look, NULL, &zone);
+    for (size_t i = 0; i < zone.member_count && error == 0; i++) {
+        char store[PATH_MAX];
+        struct store_reader *reader;
+        struct store_record record;
+        if (zone_store(&zone, zone.members[i]->key, store, sizeof store) != 0 || store_open(&reader, store) != 0)
+            continue;
+        while (error == 0 && store_next(reader, &record) > STORE_END)
+            if (record.indicator.rule.trigger == TRIGGER_DOMAIN)
+                error = popular_add(popular, &record.indicator.rule.name, record.indicator.rule.match == MATCH_EXACT, path);
+        store_close(reader);
+    }
+    zone_done(&zone);
+    return error;
+}
+
+static int add_popular(struct look *look, struct popular *popular, char *const *entries, size_t count) {
+    int error = 0;
+    for (size_t i = 0; i < count && error == 0; i++) {
+        struct name name;
+        if (strchr(entries[i], '/') != NULL)
+            error = add_list(look, popular, entries[i], i);
+        else if (name_from_unicode(&name, entries[i], strlen(entries[i]), NULL) == 0)
+            error = popular_add(popular, &name, false, "configuration");
+    }
+    return error;
+}
+
+/* --check: lists of popular names, which no build reads. */
+static int check_popular(struct look *look, const struct config *config) {
+    struct popular *popular = popular_new();
+    int error = popular == NULL ? -ENOMEM : add_popular(look, popular, config->popular, config->popular_count);
+    popular_free(popular);
+    return error;
+}
+
 /* Reads local zones and never_block files into a fresh folder, and enters them, and saved feeds, into the plan. */
 static int read_all(struct look *look, const struct config *config, struct build *build) {
     int error = 0;
@@ -193,6 +236,8 @@ int offline_check(const char *path) {
         error = build == NULL ? -ENOMEM : read_all(&look, config, build);
     if (error == 0)
         check_build(&look, build);
+    if (error == 0)
+        error = check_popular(&look, config);
     if (error != 0)
         fprintf(stderr, "sundew-feeder: %s: %s\n", look.shell.directory, strerror(-error));
     remove_folder(look.shell.directory);
@@ -228,6 +273,35 @@ int offline_compile(const char *path, const char *output) {
     build_free(build);
     config_unref(config);
     return error != 0;
+}
+
+/* --- popular names --------------------------------------------------------------------------------------------------------------
+ */
+
+int offline_popular(const char *path, char *const *entries, size_t count) {
+    static struct look look = {.prefix = ""};
+    struct snapshot *snapshot = NULL;
+    const char *why = NULL;
+    struct popular *popular = popular_new();
+    json_t *rows = NULL;
+    int error = snapshot_open(&snapshot, path, &why);
+    if (error == 0)
+        error = popular == NULL ? -ENOMEM : make_folder(look.shell.directory);
+    if (error == 0) {
+        look.faults = stderr;
+        error = add_popular(&look, popular, entries, count);
+        rows = error == 0 ? popular_judge(popular, snapshot) : NULL;
+        remove_folder(look.shell.directory);
+    }
+    if (rows != NULL && json_dumpf(rows, stdout, JSON_COMPACT) == 0)
+        putchar('\n');
+    else
+        fprintf(stderr, "sundew-feeder: %s: %s\n", path, why != NULL ? why : strerror(error != 0 ? -error : ENOMEM));
+    int code = rows == NULL || look.count > 0;
+    json_decref(rows);
+    popular_free(popular);
+    snapshot_unref(snapshot);
+    return code;
 }
 
 /* --- one zone: a whole feeder, for a moment --------------------------------------------------------------------------------------

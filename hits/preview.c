@@ -63,19 +63,36 @@ static void add(json_t *rows, size_t group, const struct findings *findings, siz
     json_array_append_new(rows, row);
 }
 
-static int later_first(const void *a, const void *b) {
-    const char *left = json_string_value(json_object_get(*(json_t *const *)a, "last_asked"));
-    const char *right = json_string_value(json_object_get(*(json_t *const *)b, "last_asked"));
-    return strcmp(right, left);
+static int compare_text(const void *a, const void *b, const char *key) {
+    const char *left = json_string_value(json_object_get(*(json_t *const *)a, key));
+    const char *right = json_string_value(json_object_get(*(json_t *const *)b, key));
+    return strcmp(left, right);
 }
 
-static json_t *sorted(json_t *rows) {
+static int later_first(const void *a, const void *b) {
+    int order = compare_text(b, a, "last_asked");
+    order = order != 0 ? order : compare_text(a, b, "client");
+    return order != 0 ? order : compare_text(a, b, "qname");
+}
+
+static int by_rule_text(const void *a, const void *b) {
+    return compare_text(a, b, "rule");
+}
+
+static int most_clients_first(const void *a, const void *b) {
+    json_int_t left = json_integer_value(json_object_get(*(json_t *const *)a, "clients"));
+    json_int_t right = json_integer_value(json_object_get(*(json_t *const *)b, "clients"));
+    return left != right ? (left < right ? 1 : -1) : by_rule_text(a, b);
+}
+
+/* Takes the rows; gives PREVIEW_ROWS of them at most. */
+static json_t *sorted(json_t *rows, int (*compare)(const void *a, const void *b)) {
     size_t count = json_array_size(rows), i;
     json_t **list = calloc(count + 1, sizeof(json_t *)), *result = json_array(), *row;
     json_array_foreach(rows, i, row) if (list != NULL) list[i] = row;
     if (list != NULL)
-        qsort(list, count, sizeof(json_t *), later_first);
-    for (i = 0; list != NULL && i < count; i++)
+        qsort(list, count, sizeof(json_t *), compare);
+    for (i = 0; list != NULL && i < count && i < PREVIEW_ROWS; i++)
         json_array_append(result, list[i]);
     free(list);
     json_decref(rows);
@@ -94,7 +111,7 @@ static json_t *asked_json(const struct findings *findings, const struct snapshot
         add(rows, group, findings, row_of, i, snapshot);
     }
     free(row_of);
-    return sorted(rows);
+    return sorted(rows, later_first);
 }
 
 /* A rule and how many machines hit it. */
@@ -132,10 +149,13 @@ static json_t *popular_json(const struct findings *findings, const struct snapsh
             continue;
         json_t *row = rule_json(snapshot, each[from].rule);
         json_object_set_new(row, "clients", json_integer((json_int_t)(to - from)));
+        json_object_set_new(row, "list", json_string("history"));
+        json_object_set_new(row, "name", json_null());
+        json_object_set_new(row, "covers", json_null());
         json_array_append_new(rows, row);
     }
     free(each);
-    return rows;
+    return sorted(rows, most_clients_first);
 }
 
 struct protection {
@@ -169,14 +189,14 @@ json_t *preview_json(const char *history_folder, const struct snapshot *snapshot
         snapshot_each(snapshot, look_at_rule, &protection);
     json_t *asked = rc == 0 ? asked_json(&findings, snapshot) : NULL;
     json_t *preview = NULL;
+    json_t *guarded = sorted(protection.rows, by_rule_text);
     if (rc != 0)
         *why = strerrordesc_np(-rc);
     else if (asked == NULL)
         *why = "out of memory";
     else
-        preview = json_pack("{s:o, s:o, s:O}", "asked", asked, "popular", popular_json(&findings, snapshot), "protected",
-                            protection.rows);
-    json_decref(protection.rows);
+        preview = json_pack("{s:o, s:o, s:O}", "asked", asked, "popular", popular_json(&findings, snapshot), "protected", guarded);
+    json_decref(guarded);
     retro_findings_free(&findings);
     return preview;
 }

@@ -172,6 +172,8 @@ static json_t *query_preview(struct command *command, const char **why) {
     }
     json_t *data = writer_preview(command->supervisor->writer, snapshot, why);
     snapshot_unref(snapshot);
+    if (data != NULL)
+        json_object_set(data, "popular_lists", json_object_get(command->request, "popular_lists"));
     return data;
 }
 
@@ -212,7 +214,13 @@ static void run_hits(struct command *command) {
     look_up(command, query_hits);
 }
 
+/* The lists of popular names are the feeder's to read, on behalf of whoever asks. */
 static void run_preview(struct command *command) {
+    const struct config *config = command->supervisor->config;
+    json_t *lists = json_array();
+    for (size_t i = 0; i < config->popular_count; i++)
+        json_array_append_new(lists, json_string(config->popular[i]));
+    json_object_set_new(command->request, "popular_lists", lists);
     look_up(command, query_preview);
 }
 

@@ -1,5 +1,6 @@
 /* tool/preview.c: `sundew preview FILE|URL`: what a zone would hit, before anyone enforces it. The source is read (and fetched) by
- * sundew-feeder, as all hostile text; the daemon holds the compiled zone against its history and its protected names. */
+ * sundew-feeder, as all hostile text; the daemon holds the compiled zone against its history and its protected names, the feeder
+ * against lists of popular names. */
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -16,13 +17,8 @@
 
 extern char **environ;
 
-/* Runs the feeder on the source: the zone goes compiled to `output`, described as JSON to the file `report`. */
-static int compile(const char *source, const char *format, const char *output, const char *report) {
-    char *arguments[8] = {(char *)tool_feeder(), (char *)"--zone", (char *)source, (char *)"-o", (char *)output, NULL, NULL, NULL};
-    if (format != NULL) {
-        arguments[5] = (char *)"--format";
-        arguments[6] = (char *)format;
-    }
+/* Runs the feeder with its stdout into the file `report`. True: it went well. */
+static bool run_feeder(char *const *arguments, const char *report) {
     posix_spawn_file_actions_t actions;
     pid_t pid;
     int status;
@@ -31,12 +27,43 @@ static int compile(const char *source, const char *format, const char *output, c
     int rc = posix_spawn(&pid, arguments[0], &actions, NULL, arguments, environ);
     posix_spawn_file_actions_destroy(&actions);
     if (rc != 0)
-        return tool_failed("%s: %s", arguments[0], strerror(rc));
-    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        tool_failed("%s: %s", arguments[0], strerror(rc));
+    while (rc == 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
         ;
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-        return tool_failed("the zone could not be read");
-    return TOOL_DONE;
+    return rc == 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+/* The source goes compiled to `output`, described as JSON to the file `report`. */
+static int compile(const char *source, const char *format, const char *output, const char *report) {
+    char *arguments[8] = {(char *)tool_feeder(), (char *)"--zone", (char *)source, (char *)"-o", (char *)output, NULL, NULL, NULL};
+    if (format != NULL) {
+        arguments[5] = (char *)"--format";
+        arguments[6] = (char *)format;
+    }
+    return run_feeder(arguments, report) ? TOOL_DONE : tool_failed("the zone could not be read");
+}
+
+/* Rules for popular names join those that are popular here: the feeder reads the lists, which the daemon named. */
+static int add_popular(json_t *preview, const char *snapshot, const char *report) {
+    const json_t *lists = json_object_get(preview, "popular_lists"), *entry;
+    char **arguments = calloc(json_array_size(lists) + 4, sizeof(char *));
+    size_t i, count = 0;
+    if (arguments == NULL)
+        return tool_failed("out of memory");
+    arguments[count++] = (char *)tool_feeder();
+    arguments[count++] = (char *)"--popular";
+    arguments[count++] = (char *)snapshot;
+    json_array_foreach(lists, i, entry) arguments[count++] = (char *)json_string_value(entry);
+    bool good = run_feeder(arguments, report);
+    json_t *rows = json_load_file(report, 0, NULL), *row;
+    json_array_foreach(rows, i, row) {
+        json_object_set_new(row, "clients", json_null());
+        json_array_append(json_object_get(preview, "popular"), row);
+    }
+    json_decref(rows);
+    free(arguments);
+    json_object_del(preview, "popular_lists");
+    return good ? TOOL_DONE : tool_failed("not all lists of popular names could be read");
 }
 
 /* What the feeder refused goes beside what the daemon found: "rejected", as in `sundew zones --rejected`, and the number of rules.
@@ -58,22 +85,42 @@ static int print_list(const json_t *rows, const char *heading, struct table *tab
     return table_print(table);
 }
 
+/* Rows of "popular" that came from this network's history, or those that came from lists: a new reference. */
+static json_t *popular_rows(const json_t *preview, bool history) {
+    json_t *rows = json_array(), *row;
+    size_t i;
+    json_array_foreach(json_object_get(preview, "popular"), i, row) {
+        const char *list = json_string_value(json_object_get(row, "list"));
+        if (history == (list != NULL && strcmp(list, "history") == 0))
+            json_array_append(rows, row);
+    }
+    return rows;
+}
+
 static int print(const json_t *preview) {
     static const char *const asked[] = {"client", "mac", "hostname", "qname", "rule", "family", "last_asked", NULL};
     static const char *const popular[] = {"rule", "clients", NULL};
+    static const char *const listed[] = {"name", "rule", "list", NULL};
     static const char *const guarded[] = {"rule", NULL};
     static const char *const rejected[] = {"line", "rule", "why", NULL};
-    printf("%lld rules; %zu names asked lately would have been hit; %zu rules for protected names; %zu rules rejected\n",
-           (long long)json_integer_value(json_object_get(preview, "rules")), json_array_size(json_object_get(preview, "asked")),
-           json_array_size(json_object_get(preview, "protected")), json_array_size(json_object_get(preview, "rejected")));
+    json_t *many = popular_rows(preview, true), *names = popular_rows(preview, false);
+    printf(
+        "%lld rules; %zu names asked lately would have been hit; %zu rules for popular names; %zu rules for protected names; %zu "
+        "rules rejected\n",
+        (long long)json_integer_value(json_object_get(preview, "rules")), json_array_size(json_object_get(preview, "asked")),
+        json_array_size(names), json_array_size(json_object_get(preview, "protected")),
+        json_array_size(json_object_get(preview, "rejected")));
     const json_t *rows = json_object_get(preview, "asked");
     int code = TOOL_DONE;
     if (json_array_size(rows) > 0)
         code = print_list(
             rows, "Asked lately:", table_new("CLIENT", "MAC", "HOSTNAME", "QNAME", "RULE", "FAMILY", "LAST ASKED", NULL), asked);
-    rows = json_object_get(preview, "popular");
-    if (code == TOOL_DONE && json_array_size(rows) > 0)
-        code = print_list(rows, "Asked by many, perhaps harmless:", table_new("RULE", ">CLIENTS", NULL), popular);
+    if (code == TOOL_DONE && json_array_size(many) > 0)
+        code = print_list(many, "Asked by many, perhaps harmless:", table_new("RULE", ">CLIENTS", NULL), popular);
+    if (code == TOOL_DONE && json_array_size(names) > 0)
+        code = print_list(names, "Popular names, or names below them:", table_new("POPULAR", "RULE", "LIST", NULL), listed);
+    json_decref(many);
+    json_decref(names);
     rows = json_object_get(preview, "protected");
     if (code == TOOL_DONE && json_array_size(rows) > 0)
         code = print_list(rows, "Protected, would not be answered for:", table_new("RULE", NULL), guarded);
@@ -96,7 +143,9 @@ static int preview(struct tool *tool, const char *source, const char *format, co
     }
     if (code == TOOL_DONE) {
         add_report(data, report);
+        int lists = add_popular(data, snapshot, report);
         code = tool->json ? request_print_json(json_incref(data)) : print(data);
+        code = code == TOOL_DONE ? lists : code;
     }
     json_decref(data);
     unlink(snapshot);

@@ -157,8 +157,36 @@ class Clients(sundew_test.Case):
         self.assertIn("host3.example.net", text.stdout)
         self.assertIn("co.uk", text.stdout)
         self.assertEqual(sundewd.ask("host3.example.net").addresses(), ["192.0.2.1"])  # nothing is enforced
+        self.assertEqual(said["popular"], [])
+        self.assertNotIn("popular_lists", said)
         self.assertEqual(sundewd.tool("preview", path + ".not").returncode, 1)
         self.assertEqual(sundewd.tool("preview").returncode, 2)
+
+    def test_preview_popular(self):
+        """What many people use, by the list that comes with sundew, the operator's own names, and the operator's own list."""
+        own, zone = os.path.join(self.folder, "own.txt"), os.path.join(self.folder, "zone.json")
+        with open(own, "w") as f:
+            f.write("intranet.example\n")
+        sundewd = self.start(popular=[own, "portal.example"])
+        with open(zone, "w") as f:
+            json.dump({"rules": ["portal.example", "login.google.com", "a.intranet.example", "harmless.example",
+                                 {"domain": "evil.s3.amazonaws.com"}, {"domain": "*.paypal.com"}, {"domain": "digicert.com"},
+                                 {"domain": "bing.com", "match": "exact"}, {"domain": "ok.bing.com", "action": "passthru"}]}, f)
+        popular = [(r["name"], r["rule"], r["covers"], r["list"], r["clients"]) for r in sundewd.json("preview", zone)["popular"]]
+        digicert = [f"{host}digicert.com" for host in ("cacerts.", "crl3.", "crl4.", "", "ocsp.")]
+        self.assertEqual(popular, [("bing.com", "bing.com", True, "built-in", None),
+                                   *((name, "digicert.com", True, "built-in", None) for name in digicert),
+                                   ("paypal.com", "*.paypal.com", True, "built-in", None),
+                                   ("portal.example", "portal.example", True, "configuration", None),
+                                   ("google.com", "login.google.com", False, "built-in", None),
+                                   ("intranet.example", "a.intranet.example", False, own, None)])
+        text = sundewd.tool("preview", zone).stdout
+        self.assertIn("10 rules for popular names", text)
+        self.assertRegex(text, r"google\.com +login\.google\.com +built-in")
+        os.unlink(own)
+        broken = sundewd.tool("--json", "preview", zone)
+        self.assertEqual((broken.returncode, len(json.loads(broken.stdout)["popular"])), (1, 9))
+        self.assertIn("own.txt", broken.stderr)
 
 
 if __name__ == "__main__":
