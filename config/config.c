@@ -44,8 +44,9 @@ static void free_zone(struct zone_config *zone) {
 }
 
 static void free_config(struct config *config) {
-    char *const texts[] = {config->path,     config->text,        config->state_dir,       config->control,
-                           config->log.hits, config->log.queries, config->http.token_file, config->dnstap.socket};
+    char *const texts[] = {config->path,         config->text,        config->state_dir,       config->control,
+                           config->log.hits,     config->log.queries, config->log.syslog.text, config->http.token_file,
+                           config->dnstap.socket};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         free(texts[i]);
     free_endpoints(config->listen, config->listen_count);

@@ -79,6 +79,17 @@ struct lease_config {
     char *path;
 };
 
+/* Where hits go as syslog messages. */
+enum syslog_transport { SYSLOG_OFF, SYSLOG_UNIX, SYSLOG_UDP, SYSLOG_TCP };
+
+struct syslog_target {
+    enum syslog_transport transport;
+    bool own; /* written as `true`: the daemon's own messages go to the local syslog, too */
+    struct sockaddr_storage address;
+    socklen_t address_length;
+    char *text; /* as written, "unix:/dev/log" for true; NULL: off */
+};
+
 struct config {
     char *path; /* of the file; NULL for the embedded default */
     char *text; /* its octets, as read: what the feeder is given */
@@ -122,7 +133,7 @@ struct config {
         char *hits; /* NULL: off */
         uint32_t repeat;
         char *queries; /* NULL: off */
-        bool syslog;
+        struct syslog_target syslog;
     } log;
 
     struct {

@@ -31,6 +31,7 @@ static const char *const wanted[] = {
     [TYPE_IPV6] = "an IPv6 address is wanted here",
     [TYPE_NAME] = "a domain name is wanted here",
     [TYPE_SOCKET] = "an address and port are wanted here, as in \"127.0.0.1:9153\"",
+    [TYPE_SYSLOG] = "false, true, or where a collector is: \"udp://192.0.2.14:514\", \"tcp://192.0.2.14:601\" or \"unix:/dev/log\"",
     [TYPE_TCP] = "an address and port are wanted here, as in \"127.0.0.1:6000\"",
     [TYPE_ENDPOINTS] = "an array of addresses is wanted here, as in [\"dns://192.0.2.53\"]",
     [TYPE_PREFIXES] = "an array of addresses and prefixes is wanted here, as in [\"10.0.0.0/8\", \"::1\"]",
@@ -364,15 +365,32 @@ static void set_truth(struct build *build, const struct key *key, const struct n
         memcpy(base + key->offset, &yes, sizeof yes);
 }
 
+static void set_syslog(struct build *build, const struct key *key, const struct node *node, char *base) {
+    struct syslog_target made = {0}, old;
+    const char *why;
+    if (node->kind != JSON_TRUE && node->kind != JSON_FALSE && !is_text(build, key, node))
+        return;
+    bool own = node->kind == JSON_TRUE;
+    if (node->kind != JSON_FALSE && value_syslog(own ? "unix:/dev/log" : node->text, build->folder, &made, &why) < 0) {
+        fault_at(build->faults, node, "%s", why);
+        return;
+    }
+    made.own = own;
+    memcpy(&old, base + key->offset, sizeof old);
+    free(old.text);
+    memcpy(base + key->offset, &made, sizeof made);
+}
+
 void build_value(struct build *build, const struct key *key, const struct node *node, char *base) {
     typedef void setter(struct build *, const struct key *, const struct node *, char *);
     static setter *const setters[] = {
-        [TYPE_BOOL] = set_truth,   [TYPE_TRISTATE] = set_truth,  [TYPE_INTEGER] = set_number, [TYPE_DURATION] = set_number,
-        [TYPE_SIZE] = set_number,  [TYPE_TTL] = set_number,      [TYPE_WORD] = set_word,      [TYPE_WORD_TEXT] = set_word,
-        [TYPE_TEXT] = set_text,    [TYPE_PATH] = set_path,       [TYPE_SECRET] = set_path,    [TYPE_SOURCE] = set_url,
-        [TYPE_URL] = set_url,      [TYPE_BODY] = set_json,       [TYPE_RULES] = set_json,     [TYPE_IPV4] = set_address,
-        [TYPE_IPV6] = set_address, [TYPE_NAME] = set_name,       [TYPE_SOCKET] = set_socket,  [TYPE_TCP] = set_socket,
-        [TYPE_TEXTS] = set_array,  [TYPE_ENDPOINTS] = set_array, [TYPE_PREFIXES] = set_array, [TYPE_PROTECTED] = set_array,
+        [TYPE_BOOL] = set_truth,      [TYPE_TRISTATE] = set_truth, [TYPE_INTEGER] = set_number,  [TYPE_DURATION] = set_number,
+        [TYPE_SIZE] = set_number,     [TYPE_TTL] = set_number,     [TYPE_WORD] = set_word,       [TYPE_WORD_TEXT] = set_word,
+        [TYPE_TEXT] = set_text,       [TYPE_PATH] = set_path,      [TYPE_SECRET] = set_path,     [TYPE_SOURCE] = set_url,
+        [TYPE_URL] = set_url,         [TYPE_BODY] = set_json,      [TYPE_RULES] = set_json,      [TYPE_IPV4] = set_address,
+        [TYPE_IPV6] = set_address,    [TYPE_NAME] = set_name,      [TYPE_SOCKET] = set_socket,   [TYPE_TCP] = set_socket,
+        [TYPE_SYSLOG] = set_syslog,   [TYPE_TEXTS] = set_array,    [TYPE_ENDPOINTS] = set_array, [TYPE_PREFIXES] = set_array,
+        [TYPE_PROTECTED] = set_array,
     };
     if (node->kind == JSON_NULL && key->nullable)
         return; /* off is what stands there: nothing nullable has a default in the table, see config/defaults.c */

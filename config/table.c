@@ -137,7 +137,8 @@ const struct key config_table[] = {
     {"log.repeat", TYPE_DURATION, U32, BETWEEN(0, DAY), AT(log.repeat), .fallback = "\"60s\"",
      .help = "repeats within are counted, not written"},
     {"log.queries", TYPE_PATH, AT(log.queries), OR_NULL, .help = "a log of all queries"},
-    {"log.syslog", TYPE_BOOL, AT(log.syslog), .fallback = "false", .help = "hits go to syslog, too"},
+    {"log.syslog", TYPE_SYSLOG, AT(log.syslog), OR_NULL, .fallback = "false",
+     .help = "hits go to syslog, too: true is the local one, or where a collector is"},
 
     {"clients", TYPE_OBJECT, .help = "who clients are"},
     {"clients.leases", TYPE_OBJECTS, ARRAY(clients.leases, clients.lease_count), .size = sizeof(struct lease_config),

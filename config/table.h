@@ -30,6 +30,7 @@ enum key_type {
     TYPE_IPV6,
     TYPE_NAME,      /* struct name */
     TYPE_SOCKET,    /* struct sockaddr_storage; `count`: its socklen_t */
+    TYPE_SYSLOG,    /* struct syslog_target: false, true, or where */
     TYPE_TCP,       /* struct endpoint *: one address and port */
     TYPE_ENDPOINTS, /* array and `count`, like all that follow; `flag`: set when given */
     TYPE_PREFIXES,

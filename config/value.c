@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 /* A whole number and what follows it. False: no number, or too large. */
 static bool read_number(const char *text, int64_t *number, const char **rest) {
@@ -213,6 +214,43 @@ int value_endpoint(const char *text, struct endpoint *endpoint, const char **why
     }
     *endpoint = made;
     return 0;
+}
+
+static int unix_address(const char *path, const char *folder, struct syslog_target *target, const char **why) {
+    struct sockaddr_un *address = (struct sockaddr_un *)&target->address;
+    address->sun_family = AF_UNIX;
+    target->address_length = sizeof *address;
+    int length =
+        snprintf(address->sun_path, sizeof address->sun_path, "%s%s%s", *path == '/' ? "" : folder, *path == '/' ? "" : "/", path);
+    *why = *path == '\0' ? "a path comes after unix:, as in unix:/dev/log" : "a socket's path has at most 107 octets";
+    return *path == '\0' || length < 0 || (size_t)length >= sizeof address->sun_path ? -EINVAL : 0;
+}
+
+int value_syslog(const char *text, const char *folder, struct syslog_target *target, const char **why) {
+    static const struct {
+        const char *prefix;
+        enum syslog_transport transport;
+        uint16_t port; /* RFC 5426 section 3.3; RFC 3195 section 9.2, which RFC 6587 has it from */
+    } kinds[] = {{"udp://", SYSLOG_UDP, 514}, {"tcp://", SYSLOG_TCP, 601}, {"unix:", SYSLOG_UNIX, 0}};
+    struct syslog_target made = {0};
+    *why = value_is_url(text) ? "not a scheme that is known: udp://, tcp:// or unix:"
+                              : "begins with udp://, tcp:// or unix:, as in udp://192.0.2.14:514 or unix:/dev/log";
+    int error = -EINVAL;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds && made.transport == SYSLOG_OFF; i++) {
+        size_t skip = strlen(kinds[i].prefix);
+        if (strncmp(text, kinds[i].prefix, skip) != 0)
+            continue;
+        made.transport = kinds[i].transport;
+        error = made.transport == SYSLOG_UNIX ? unix_address(text + skip, folder, &made, why)
+                                              : value_socket(text + skip, kinds[i].port, &made.address, &made.address_length, why);
+    }
+    if (error == 0 && (made.text = strdup(text)) == NULL) {
+        *why = "no memory";
+        error = -EINVAL;
+    }
+    if (error == 0)
+        *target = made;
+    return error;
 }
 
 int value_url(const char *text, const char **why) {

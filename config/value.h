@@ -13,6 +13,10 @@ int value_socket(const char *text, uint16_t port, struct sockaddr_storage *addre
  * -ENOTSUP (with *why) for a well-formed one whose scheme this build doesn't speak; *endpoint untouched too. */
 int value_endpoint(const char *text, struct endpoint *endpoint, const char **why);
 
+/* Where syslog messages go: udp://ADDRESS[:514], tcp://ADDRESS[:601] or unix:PATH, a relative path counting from `folder`. The text
+ * of *target is the caller's to free. */
+int value_syslog(const char *text, const char *folder, struct syslog_target *target, const char **why);
+
 /* "http://host..." or "https://host..." that curl can be given: no blanks, no control characters, a host. */
 int value_url(const char *text, const char **why);
 bool value_is_url(const char *text); /* has "://" after a scheme's letters */

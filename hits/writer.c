@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 #include <time.h>
 #include <uv.h>
 
@@ -22,6 +21,7 @@
 #include "hits/line.h"
 #include "hits/log_file.h"
 #include "hits/preview.h"
+#include "hits/syslog_sender.h"
 #include "hits/tally.h"
 #include "hits/writer.h"
 #include "hits/zone_count.h"
@@ -89,8 +89,9 @@ struct writer {
     char *ledger_path;    /* never changes: readers use it from their threads */
     struct log_file *hits_file, *queries_file;
     struct dnstap *dnstap; /* NULL: off */
+    struct syslog *syslog;
     struct text hit_lines, query_lines;
-    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss;
+    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss;
     _Atomic uint64_t hits, lines, lines_lost, ledger_lost, machines;
 };
 
@@ -134,6 +135,9 @@ static void say_losses(struct writer *writer) {
     writer->history_loss.count = history_lost(writer->history) + asked;
     writer->history_loss.error = history_error(writer->history);
     complain(writer, &writer->history_loss, "history", NULL);
+    writer->syslog_loss.count = syslog_lost(writer->syslog);
+    writer->syslog_loss.error = syslog_error(writer->syslog);
+    complain(writer, &writer->syslog_loss, "syslog", syslog_where(writer->syslog));
     complain(writer, &writer->ring_hit_loss, "hit log: hits came faster than they could be told", NULL);
     complain(writer, &writer->ring_query_loss, "query log: queries came faster than they could be told", NULL);
 }
@@ -141,13 +145,11 @@ static void say_losses(struct writer *writer) {
 /* Gives each line of the batch to syslog and the followers. */
 static void pass_lines_on(struct writer *writer) {
     const struct text *lines = &writer->hit_lines;
+    syslog_put(writer->syslog, lines->data, lines->length);
     uv_mutex_lock(&writer->follower_lock);
-    bool anyone = writer->config->log.syslog || writer->followers != NULL;
-    for (size_t at = 0; anyone && at < lines->length;) {
+    for (size_t at = 0; writer->followers != NULL && at < lines->length;) {
         const char *line = lines->data + at;
         size_t length = (size_t)((const char *)memchr(line, '\n', lines->length - at) + 1 - line);
-        if (writer->config->log.syslog)
-            syslog(LOG_DAEMON | LOG_NOTICE, "%.*s", (int)length - 1, line);
         for (struct follower *follower = writer->followers; follower != NULL; follower = follower->next)
             follower->on_line(follower->context, line, length);
         at += length;
@@ -298,6 +300,15 @@ static void reopen_dnstap(struct writer *writer, const struct config *config) {
     }
 }
 
+static void configure_syslog(struct writer *writer, const struct config *config) {
+    int error = syslog_configure(writer->syslog, &config->log.syslog);
+    char text[256];
+    if (error == 0)
+        return;
+    snprintf(text, sizeof text, "syslog: %s", strerror(-error));
+    writer->say(writer->say_context, "error", text);
+}
+
 static void configure_history(struct writer *writer, const struct config *config) {
     size_t removed = history_configure(writer->history, config->history.enabled, config->history.keep, config->history.max_size);
     if (removed > 0)
@@ -306,6 +317,7 @@ static void configure_history(struct writer *writer, const struct config *config
 
 static void apply_config(struct writer *writer, struct config *config) {
     reopen_dnstap(writer, config);
+    configure_syslog(writer, config);
     log_file_path(writer->hits_file, config->log.hits);
     log_file_path(writer->queries_file, config->log.queries);
     tally_repeat(writer->tally, config->log.repeat);
@@ -445,6 +457,7 @@ static void free_writer(struct writer *writer) {
     zone_counts_free(writer->zone_counts);
     identities_free(writer->identities);
     dnstap_close(writer->dnstap);
+    syslog_free(writer->syslog);
     log_file_free(writer->hits_file);
     log_file_free(writer->queries_file);
     text_free(&writer->hit_lines);
@@ -474,8 +487,9 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
     writer->identities = identities_new();
     writer->hits_file = log_file_new();
     writer->queries_file = log_file_new();
-    if (writer->cards == NULL || writer->zone_counts == NULL || writer->identities == NULL || writer->hits_file == NULL ||
-        writer->queries_file == NULL)
+    writer->syslog = syslog_new();
+    if (writer->syslog == NULL || writer->cards == NULL || writer->zone_counts == NULL || writer->identities == NULL ||
+        writer->hits_file == NULL || writer->queries_file == NULL)
         return false;
     if (asprintf(&writer->ledger_path, "%s/ledger.db", config->state_dir) < 0)
         writer->ledger_path = NULL;
@@ -616,7 +630,9 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
                                    .lines = atomic_load(&writer->lines),
                                    .lines_lost = atomic_load(&writer->lines_lost),
                                    .ledger_lost = atomic_load(&writer->ledger_lost),
-                                   .clients = atomic_load(&writer->machines)};
+                                   .clients = atomic_load(&writer->machines),
+                                   .syslog_sent = syslog_sent(writer->syslog),
+                                   .syslog_lost = syslog_lost(writer->syslog)};
     for (size_t i = 0; i < writer->ring_count; i++) {
         stats->ring_lost_hits += ring_lost(writer->rings[i], RECORD_HIT);
         stats->ring_lost_asked += ring_lost(writer->rings[i], RECORD_ASKED);

@@ -210,6 +210,8 @@ static void write_records(const struct metrics_input *input, FILE *out) {
     counter(out, "sundew_ring_lost_hits_total", "Hits that found the ring full.", writer->ring_lost_hits);
     counter(out, "sundew_ring_lost_names_total", "Asked names (history) that found the ring full.", writer->ring_lost_asked);
     counter(out, "sundew_ledger_lost_total", "Hits that the ledger could not take.", writer->ledger_lost);
+    counter(out, "sundew_syslog_lines_total", "Lines given to syslog.", writer->syslog_sent);
+    counter(out, "sundew_syslog_lines_lost_total", "Lines that syslog could not take.", writer->syslog_lost);
     gauge(out, "sundew_infected_clients", "Machines in the ledger.", (double)writer->clients);
 }
 

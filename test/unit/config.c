@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <sys/un.h>
 
 #include "config/build.h"
 #include "config/config.h"
@@ -173,7 +174,7 @@ static void whole(void **state) {
     assert_null(config->log.hits);
     assert_string_equal(config->log.queries, "/etc/sundew/q.jsonl");
     assert_int_equal(config->log.repeat, 300);
-    assert_true(config->log.syslog);
+    assert_int_equal(config->log.syslog.transport, SYSLOG_UNIX);
     assert_string_equal(config->clients.leases[0].format, "kea");
     assert_string_equal(config->clients.leases[0].path, "/etc/sundew/k.csv");
     assert_int_equal(config->clients.trust_count, 1);
@@ -217,6 +218,41 @@ static void not_json(void **state) {
     bad("[]", T "1:1: .: a configuration is one JSON object: { \"listen\": ..., \"zones\": ... }\n");
     bad("{\"a\x1b[2J\": 1}", T "1:4: .: not JSON: a control character in a string: write it as \\u00XX\n");
     bad("{\"a\\u001b[2J\": 1}", T "1:2: [\"a?[2J\"]: unknown key\n");
+}
+
+static void check_syslog(const char *value, enum syslog_transport transport, const char *wanted, unsigned port) {
+    char text[128];
+    snprintf(text, sizeof text, "{\"log\": {\"syslog\": %s}}", value);
+    struct config *config = good(text);
+    const struct syslog_target *target = &config->log.syslog;
+    assert_int_equal(target->transport, transport);
+    assert_int_equal(target->own, strcmp(value, "true") == 0);
+    if (transport == SYSLOG_UNIX) {
+        assert_int_equal(target->address.ss_family, AF_UNIX);
+        assert_string_equal(((const struct sockaddr_un *)&target->address)->sun_path, wanted);
+    } else if (transport != SYSLOG_OFF) {
+        assert_int_equal(value_port(&target->address), port);
+    }
+    config_unref(config);
+}
+
+static void syslog_targets(void **state) {
+    check_syslog("false", SYSLOG_OFF, NULL, 0);
+    check_syslog("null", SYSLOG_OFF, NULL, 0);
+    check_syslog("true", SYSLOG_UNIX, "/dev/log", 0);
+    check_syslog("\"unix:/run/s.sock\"", SYSLOG_UNIX, "/run/s.sock", 0);
+    check_syslog("\"unix:s.sock\"", SYSLOG_UNIX, "/etc/sundew/s.sock", 0);
+    check_syslog("\"udp://192.0.2.14\"", SYSLOG_UDP, NULL, 514);
+    check_syslog("\"udp://[2001:db8::1]:5514\"", SYSLOG_UDP, NULL, 5514);
+    check_syslog("\"tcp://192.0.2.14\"", SYSLOG_TCP, NULL, 601);
+    bad("{\"log\": {\"syslog\": 1}}", T "1:20: log.syslog: false, true, or where a collector is: \"udp://192.0.2.14:514\", "
+                                        "\"tcp://192.0.2.14:601\" or \"unix:/dev/log\", or null\n");
+    bad("{\"log\": {\"syslog\": \"tls://192.0.2.14\"}}",
+        T "1:20: log.syslog: not a scheme that is known: udp://, tcp:// or unix:\n");
+    bad("{\"log\": {\"syslog\": \"/dev/log\"}}",
+        T "1:20: log.syslog: begins with udp://, tcp:// or unix:, as in udp://192.0.2.14:514 or unix:/dev/log\n");
+    bad("{\"log\": {\"syslog\": \"udp://collector\"}}", T "1:20: log.syslog: an IP address is wanted here, not a name\n");
+    bad("{\"log\": {\"syslog\": \"unix:\"}}", T "1:20: log.syslog: a path comes after unix:, as in unix:/dev/log\n");
 }
 
 static void endpoints(void **state) {
@@ -453,20 +489,11 @@ static void inspection(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(whole),
-        cmocka_unit_test(all_faults_at_once),
-        cmocka_unit_test(not_json),
-        cmocka_unit_test(endpoints),
-        cmocka_unit_test(wrong_kinds),
-        cmocka_unit_test(contradictions),
-        cmocka_unit_test(values),
-        cmocka_unit_test(suggestions),
-        cmocka_unit_test(digests),
-        cmocka_unit_test(embedded_default),
-        cmocka_unit_test(unreadable),
-        cmocka_unit_test(system_servers),
-        cmocka_unit_test(inspection),
+        cmocka_unit_test(defaults),    cmocka_unit_test(whole),          cmocka_unit_test(all_faults_at_once),
+        cmocka_unit_test(not_json),    cmocka_unit_test(syslog_targets), cmocka_unit_test(endpoints),
+        cmocka_unit_test(wrong_kinds), cmocka_unit_test(contradictions), cmocka_unit_test(values),
+        cmocka_unit_test(suggestions), cmocka_unit_test(digests),        cmocka_unit_test(embedded_default),
+        cmocka_unit_test(unreadable),  cmocka_unit_test(system_servers), cmocka_unit_test(inspection),
         cmocka_unit_test(example),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
