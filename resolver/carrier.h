@@ -11,6 +11,7 @@
 
 enum {
     CARRIER_SWEEP_MS = 1000, /* how often carriers let go of what is old */
+    CARRIER_UNSENT = 64,     /* UDP queries held back, at most, until the turn of the loop is over */
 };
 
 /* One query on its way, embedded in whatever asked. The asker sets `question` (and keeps it alive) and `edns`; the rest is the
@@ -19,9 +20,10 @@ struct pending {
     struct pending *next, **link; /* among those of the same socket or connection */
     void *holder;
     const struct question *question;
+    int error; /* UDP: why it is on carrier_host.unsendable */
     uint16_t id;
     bool edns;
-    bool sent;   /* TCP: written to the connection */
+    bool sent;   /* UDP: off carrier_host.unsent; TCP: written to the connection */
     bool reused; /* TCP: the connection had carried a reply before; if it breaks, that says nothing about the server */
 };
 
@@ -32,6 +34,9 @@ struct carrier_host {
     size_t handles;     /* open uv handles; when it falls to 0, `closed` is called */
     size_t descriptors; /* sockets and connections open */
     uint8_t *buffer;    /* for one UDP reply */
+    struct pending *unsent[CARRIER_UNSENT];
+    unsigned unsent_count;
+    struct pending *unsendable; /* off their sockets: to be told by udp_pool_flush */
     /* The pending query is off the carrier when these are called; they may send, cancel and end exchanges. */
     void (*reply)(struct pending *pending, const struct reply *reply, const uint8_t *message, size_t length);
     void (*failed)(struct pending *pending, int error);

@@ -121,6 +121,16 @@ static void close_if_drained(struct udp_socket *udp) {
         close_socket(udp);
 }
 
+/* It won't be sent, if it wasn't yet. */
+static void unqueue(struct carrier_host *host, struct pending *pending) {
+    for (unsigned i = 0; !pending->sent && i < host->unsent_count; i++) {
+        if (host->unsent[i] == pending) {
+            host->unsent[i] = host->unsent[--host->unsent_count];
+            pending->sent = true;
+        }
+    }
+}
+
 /* Opens a socket for the place; the one that was there goes only then. */
 static int fill_place(struct udp_pool *pool, uint16_t place) {
     struct udp_socket *udp = pool->spare;
@@ -164,6 +174,8 @@ static int fill_place(struct udp_pool *pool, uint16_t place) {
 static void fail_all(struct udp_socket *udp, int error) {
     struct carrier_host *host = udp->pool->host;
     struct pending *doomed = pending_detach(&udp->pending, &doomed);
+    for (struct pending *pending = doomed; pending; pending = pending->next)
+        unqueue(host, pending);
     close_socket(udp);
     while (doomed) {
         struct pending *pending = doomed;
@@ -176,7 +188,7 @@ static void take_reply(struct udp_socket *udp, const uint8_t *message, size_t le
     struct carrier_host *host = udp->pool->host;
     struct pending *pending = pending_find(udp->pending, message, length);
     struct reply reply = {.kind = REPLY_MISMATCH};
-    if (pending)
+    if (pending && pending->sent)
         reply = upstream_message_judge(pending->question, pending->id, pending->edns, message, length);
     if (reply.kind == REPLY_MISMATCH) {
         host->mismatch(host);
@@ -227,6 +239,30 @@ static bool is_loss(int error) {
     return error == EAGAIN || error == ENOBUFS || error == ENOMEM || error == EINTR;
 }
 
+static void transmit(struct carrier_host *host, struct pending *pending) {
+    struct udp_socket *udp = pending->holder;
+    uint8_t query[UPSTREAM_QUERY_MAX];
+    size_t length = upstream_message_query(query, pending->question, pending->id, pending->edns);
+    pending->sent = true;
+    ssize_t sent = send(udp->fd, query, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent < 0 && errno == ECONNREFUSED) /* the word about an earlier query; it is said once */
+        sent = send(udp->fd, query, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent >= 0 || is_loss(errno))
+        return;
+    pending->error = -errno;
+    pending_remove(pending);
+    pending_add(&host->unsendable, pending, NULL);
+    if (!udp->pending)
+        close_socket(udp);
+}
+
+static void transmit_all(struct carrier_host *host) {
+    unsigned count = host->unsent_count;
+    host->unsent_count = 0;
+    for (unsigned i = 0; i < count; i++)
+        transmit(host, host->unsent[i]);
+}
+
 int udp_pool_send(struct udp_pool *pool, struct pending *pending) {
     if (!pool->places && !(pool->places = calloc(pool->size, sizeof(struct udp_socket *))))
         return -ENOMEM;
@@ -234,29 +270,36 @@ int udp_pool_send(struct udp_pool *pool, struct pending *pending) {
     struct udp_socket *udp = pick(pool, &error);
     if (!udp)
         return error;
-    uint8_t query[UPSTREAM_QUERY_MAX];
-    pending->id = pending_fresh_id(udp->pending, &pool->host->entropy);
-    size_t length = upstream_message_query(query, pending->question, pending->id, pending->edns);
-    ssize_t sent = send(udp->fd, query, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0 && errno == ECONNREFUSED) /* the word about an earlier query; it is said once */
-        sent = send(udp->fd, query, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0 && !is_loss(errno)) {
-        error = -errno;
-        if (!udp->pending)
-            close_socket(udp);
-        return error;
-    }
+    struct carrier_host *host = pool->host;
+    pending->id = pending_fresh_id(udp->pending, &host->entropy);
+    pending->sent = false;
     if (udp->uses_left > 0)
         udp->uses_left--;
     pending_add(&udp->pending, pending, udp);
+    if (host->unsent_count == CARRIER_UNSENT)
+        transmit_all(host);
+    host->unsent[host->unsent_count++] = pending;
     return 0;
+}
+
+void udp_pool_flush(struct carrier_host *host) {
+    while (host->unsent_count > 0 || host->unsendable) {
+        transmit_all(host);
+        while (host->unsendable) {
+            struct pending *pending = host->unsendable;
+            pending_remove(pending);
+            host->failed(pending, pending->error);
+        }
+    }
 }
 
 void udp_pool_cancel(struct pending *pending) {
     struct udp_socket *udp = pending->holder;
     pending_remove(pending);
-    if (udp)
-        close_if_drained(udp);
+    if (!udp)
+        return;
+    unqueue(udp->pool->host, pending);
+    close_if_drained(udp);
 }
 
 /* --- ageing, the end --- */

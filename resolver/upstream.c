@@ -51,6 +51,7 @@ struct upstream {
     bool closing;
     uv_async_t wake;
     uv_timer_t tick, sweep;
+    uv_prepare_t before; /* before the loop sleeps: queries leave */
     void (*closed)(void *context);
     void *closed_context;
 };
@@ -513,6 +514,11 @@ void upstream_cancel(struct upstream *upstream, struct ask *ask) {
 
 /* --- beginning and end of a worker --- */
 
+static void on_before(uv_prepare_t *before) {
+    struct upstream *upstream = before->data;
+    udp_pool_flush(&upstream->host.carriers);
+}
+
 static void on_sweep(uv_timer_t *timer) {
     struct upstream *upstream = timer->data;
     sweep_lanes(upstream);
@@ -572,10 +578,11 @@ int upstream_init(struct upstream **out, struct upstream_shared *shared, uv_loop
     carriers->loop = loop;
     carriers->opened = on_opened;
     carriers->closed = on_all_closed;
-    carriers->handles = 3;
+    carriers->handles = 4;
     uv_timer_init(loop, &upstream->tick);
     uv_timer_init(loop, &upstream->sweep);
-    upstream->wake.data = upstream->tick.data = upstream->sweep.data = upstream;
+    uv_prepare_init(loop, &upstream->before);
+    upstream->wake.data = upstream->tick.data = upstream->sweep.data = upstream->before.data = upstream;
     upstream->mailbox.wake = wake_worker;
     upstream->shared = shared;
     upstream->ready_end = &upstream->ready;
@@ -583,6 +590,7 @@ int upstream_init(struct upstream **out, struct upstream_shared *shared, uv_loop
     upstream->host.ended = on_ended;
     upstream->host.settled = on_settled;
     exchange_host_init(&upstream->host);
+    uv_prepare_start(&upstream->before, on_before);
     *out = upstream;
     return 0;
 }
@@ -623,4 +631,5 @@ void upstream_done(struct upstream *upstream, void (*closed)(void *context), voi
     uv_close((uv_handle_t *)&upstream->wake, on_handle_closed);
     uv_close((uv_handle_t *)&upstream->tick, on_handle_closed);
     uv_close((uv_handle_t *)&upstream->sweep, on_handle_closed);
+    uv_close((uv_handle_t *)&upstream->before, on_handle_closed);
 }
