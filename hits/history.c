@@ -1,4 +1,8 @@
-/* hits/history.c: what clients asked for lately: the writing side. */
+/* hits/history.c: what clients asked for lately: the writing side.
+ *
+ * A name that nobody asked for before costs one place in memory that isn't at hand: its slot in the table of names, which is
+ * fetched while others are dealt with (`waiting`). Who asked for it first is noted beside it; the table of pairs holds those that
+ * come after. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -13,19 +17,29 @@
 #include "hits/history_format.h"
 
 enum {
-    FRAME_MAX_OCTETS = 65536, /* pending before a frame is written */
-    SEGMENTS_SHARE = 8,       /* a segment is at most this part of max_size */
-    SEGMENT_LEAST = 1 << 20,  /* octets */
-    SEGMENT_MOST = 1 << 28,   /* likewise: what bounds the tables in memory, whatever max_size is */
-    SEGMENT_NAMES = 16,       /* tries to find a free file name, a microsecond apart */
-    TABLE_LEAST = 1024        /* slots */
+    FRAME_MAX_OCTETS = 65536,                           /* pending before a frame is written */
+    SEGMENTS_SHARE = 8,                                 /* a segment is at most this part of max_size */
+    SEGMENT_LEAST = 1 << 20,                            /* octets */
+    SEGMENT_MOST = 1 << 28,                             /* likewise: what bounds the tables in memory, whatever max_size is */
+    SEGMENT_NAMES = 16,                                 /* tries to find a free file name, a microsecond apart */
+    TABLE_LEAST = 1024,                                 /* slots */
+    WAITING_MAX = 16,                                   /* names whose slots are being fetched */
+    VARINT_MAX = 10,                                    /* octets */
+    ENTRY_MAX = 2 + NAME_WIRE_MAX + 1 + 4 * VARINT_MAX, /* octets of a name and of a pair */
+    NOBODY = UINT32_MAX
 };
 #define HOUR_US ((uint64_t)3600 * 1000000)
 
-/* Open addressing; a slot holds 0 (free) or a value that its owner can compare. Never more than half full. */
+/* Open addressing, never more than half full. A slot is 0 (free), or in the table of pairs a pair, and elsewhere 32 bits of the
+ * hash above a number + 1: neither growing nor telling strangers apart touches what the numbers stand for. */
 struct table {
     uint64_t *slots;
     size_t mask, used;
+};
+
+struct named {
+    uint32_t at;     /* offset in names */
+    uint32_t client; /* who asked for it first, or NOBODY */
 };
 
 struct client {
@@ -42,12 +56,23 @@ struct segment {
     int64_t octets;
     struct text frame;
     struct text names; /* wire names, one behind another */
-    uint32_t *name_at; /* offsets in it */
+    struct named *named;
     size_t name_count, name_room;
     struct client *clients;
     size_t client_count, client_room;
+    uint32_t last_client;
     struct table name_table, client_table, pair_table;
     uint64_t pending; /* pairs in the frame */
+};
+
+/* A client has asked for a name, in the segment being written. */
+struct waiting {
+    uint64_t ts_us;
+    uint32_t hash; /* of the name */
+    uint32_t client;
+    uint32_t what; /* type * 4 + protocol */
+    uint8_t length;
+    uint8_t wire[NAME_WIRE_MAX];
 };
 
 struct history {
@@ -57,6 +82,8 @@ struct history {
     uint64_t seed, lost, tended_us;
     int error;
     struct segment segment; /* fd -1: none */
+    unsigned waiting_count;
+    struct waiting waiting[WAITING_MAX];
 };
 
 struct history *history_new(const char *folder) {
@@ -74,11 +101,21 @@ struct history *history_new(const char *folder) {
 
 /* --- tables --- */
 
-static uint64_t hash_octets(uint64_t seed, const uint8_t *octets, size_t length) {
-    uint64_t hash = seed;
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ octets[i]) * 1099511628211u;
-    return hash ^ hash >> 29;
+static uint64_t fold(uint64_t a, uint64_t b) {
+    __uint128_t product = (__uint128_t)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Strangers choose names, but don't know the seed. */
+static uint32_t hash_octets(uint64_t seed, const uint8_t *octets, size_t length) {
+    uint64_t hash = seed ^ length, word;
+    for (; length > sizeof word; length -= sizeof word, octets += sizeof word) {
+        memcpy(&word, octets, sizeof word);
+        hash = fold(hash ^ word, seed | 1);
+    }
+    word = 0;
+    memcpy(&word, octets, length);
+    return (uint32_t)fold(hash ^ word, seed | 1);
 }
 
 static uint64_t hash_pair(uint64_t seed, uint64_t pair) {
@@ -86,9 +123,27 @@ static uint64_t hash_pair(uint64_t seed, uint64_t pair) {
     return pair ^ pair >> 32;
 }
 
-/* Doubles the table; `hash` gives a stored value's hash. False: no memory, nothing changed. */
-static bool grow(struct table *table, uint64_t (*hash)(const struct history *history, uint64_t value),
-                 const struct history *history) {
+static uint64_t slot_of(uint32_t hash, size_t number) {
+    return (uint64_t)hash << 32 | (number + 1);
+}
+
+static size_t number_of(uint64_t slot) {
+    return (size_t)(slot & UINT32_MAX) - 1;
+}
+
+static uint64_t hash_in_slot(const struct history *history, uint64_t slot) {
+    return slot >> 32;
+}
+
+static uint64_t hash_of_pair(const struct history *history, uint64_t slot) {
+    return hash_pair(history->seed, slot);
+}
+
+/* Room for one more; `hash` gives that of a slot. False: no memory, nothing changed. */
+static bool table_ready(struct table *table, uint64_t (*hash)(const struct history *history, uint64_t slot),
+                        const struct history *history) {
+    if (table->slots != NULL && table->used * 2 <= table->mask)
+        return true;
     size_t slots = table->slots == NULL ? TABLE_LEAST : (table->mask + 1) * 2;
     uint64_t *fresh = calloc(slots, sizeof *fresh);
     if (fresh == NULL)
@@ -107,34 +162,10 @@ static bool grow(struct table *table, uint64_t (*hash)(const struct history *his
     return true;
 }
 
-static bool full(const struct table *table) {
-    return table->slots == NULL || table->used * 2 > table->mask;
-}
-
-static const uint8_t *name_of(const struct segment *segment, size_t number, size_t *length) {
-    size_t end = number + 1 < segment->name_count ? segment->name_at[number + 1] : segment->names.length;
-    *length = end - segment->name_at[number];
-    return (const uint8_t *)segment->names.data + segment->name_at[number];
-}
-
 static bool same_name(const struct segment *segment, size_t number, const uint8_t *wire, size_t length) {
-    size_t its_length;
-    const uint8_t *its = name_of(segment, number, &its_length);
-    return its_length == length && memcmp(its, wire, length) == 0;
-}
-
-static uint64_t hash_name(const struct history *history, uint64_t value) {
-    size_t length;
-    const uint8_t *wire = name_of(&history->segment, (size_t)value - 1, &length);
-    return hash_octets(history->seed, wire, length);
-}
-
-static uint64_t hash_client(const struct history *history, uint64_t value) {
-    return hash_octets(history->seed, history->segment.clients[value - 1].address.bytes, 16);
-}
-
-static uint64_t hash_pair_value(const struct history *history, uint64_t value) {
-    return hash_pair(history->seed, value);
+    size_t at = segment->named[number].at;
+    size_t end = number + 1 < segment->name_count ? segment->named[number + 1].at : segment->names.length;
+    return end - at == length && memcmp(segment->names.data + at, wire, length) == 0;
 }
 
 /* --- the segment --- */
@@ -146,13 +177,14 @@ static void forget_segment(struct history *history) {
     for (size_t i = 0; i < segment->client_count; i++)
         phrase_unref(segment->clients[i].hostname);
     free(segment->clients);
-    free(segment->name_at);
+    free(segment->named);
     free(segment->name_table.slots);
     free(segment->client_table.slots);
     free(segment->pair_table.slots);
     text_free(&segment->frame);
     text_free(&segment->names);
     *segment = (struct segment){.fd = -1};
+    history->waiting_count = 0; /* they know its clients' numbers */
 }
 
 static bool write_whole(int fd, const void *octets, size_t length) {
@@ -188,8 +220,11 @@ static bool begin_segment(struct history *history, uint64_t ts_us) {
     return true;
 }
 
+static void note_waiting(struct history *history);
+
 void history_flush(struct history *history) {
     struct segment *segment = &history->segment;
+    note_waiting(history);
     if (segment->fd < 0 || segment->frame.length <= HISTORY_FRAME_HEAD)
         return;
     uint8_t *frame = (uint8_t *)segment->frame.data;
@@ -208,16 +243,11 @@ void history_flush(struct history *history) {
     segment->pending = 0;
 }
 
-static void put_octet(struct text *frame, uint8_t octet) {
-    text_put(frame, (const char *)&octet, 1);
-}
-
-static void put_varint(struct text *frame, uint64_t value) {
-    while (value >= 0x80) {
-        put_octet(frame, (uint8_t)(value | 0x80));
-        value >>= 7;
-    }
-    put_octet(frame, (uint8_t)value);
+static uint8_t *put_varint(uint8_t *out, uint64_t value) {
+    for (; value >= 0x80; value >>= 7)
+        *out++ = (uint8_t)(value | 0x80);
+    *out++ = (uint8_t)value;
+    return out;
 }
 
 static void open_frame(struct segment *segment) {
@@ -239,29 +269,27 @@ static bool make_room(void **array, size_t count, size_t *room, size_t size) {
     return true;
 }
 
-/* The name's number, given now if it has none; -1: no memory. */
-static int64_t number_name(struct history *history, const uint8_t *wire, uint8_t length) {
+/* The name's number, given now (*given) if it has none; -1: no memory. */
+static int64_t number_name(struct history *history, const struct waiting *asked, bool *given) {
     struct segment *segment = &history->segment;
     struct table *table = &segment->name_table;
-    if (full(table) && !grow(table, hash_name, history))
+    if (!table_ready(table, hash_in_slot, history))
         return -1;
-    size_t at = (size_t)hash_octets(history->seed, wire, length) & table->mask;
+    size_t at = asked->hash & table->mask;
     for (; table->slots[at] != 0; at = (at + 1) & table->mask)
-        if (same_name(segment, (size_t)table->slots[at] - 1, wire, length))
-            return (int64_t)table->slots[at] - 1;
-    if (!make_room((void **)&segment->name_at, segment->name_count, &segment->name_room, sizeof *segment->name_at))
+        if (table->slots[at] >> 32 == asked->hash && same_name(segment, number_of(table->slots[at]), asked->wire, asked->length))
+            return (int64_t)number_of(table->slots[at]);
+    if (!make_room((void **)&segment->named, segment->name_count, &segment->name_room, sizeof *segment->named))
         return -1;
     uint32_t offset = (uint32_t)segment->names.length;
-    text_put(&segment->names, (const char *)wire, length);
+    text_put(&segment->names, (const char *)asked->wire, asked->length);
     if (segment->names.failed)
         return -1;
-    segment->name_at[segment->name_count++] = offset;
-    table->slots[at] = segment->name_count;
+    segment->named[segment->name_count] = (struct named){.at = offset, .client = NOBODY};
+    table->slots[at] = slot_of(asked->hash, segment->name_count);
     table->used++;
-    put_octet(&segment->frame, HISTORY_NAME);
-    put_octet(&segment->frame, length);
-    text_put(&segment->frame, (const char *)wire, length);
-    return (int64_t)segment->name_count - 1;
+    *given = true;
+    return (int64_t)segment->name_count++;
 }
 
 static bool same_client(const struct client *client, const struct ip *address, const struct identity *who) {
@@ -269,39 +297,54 @@ static bool same_client(const struct client *client, const struct ip *address, c
            (!who->has_mac || memcmp(client->mac, who->mac, sizeof who->mac) == 0);
 }
 
+static void put_client(struct text *frame, const struct client *client) {
+    const struct phrase *hostname = client->hostname;
+    uint8_t head[1 + 16 + 1 + 6 + VARINT_MAX] = {HISTORY_CLIENT}, *end = head + 1;
+    memcpy(end, client->address.bytes, 16);
+    end += 16;
+    *end++ = client->has_mac ? HISTORY_WITH_MAC : 0;
+    if (client->has_mac) {
+        memcpy(end, client->mac, 6);
+        end += 6;
+    }
+    end = put_varint(end, hostname == NULL ? 0 : hostname->length);
+    text_put(frame, (const char *)head, (size_t)(end - head));
+    if (hostname != NULL)
+        text_put(frame, hostname->text, hostname->length);
+}
+
+/* The client's number, given now if it has none; -1: no memory. */
 static int64_t number_client(struct history *history, const struct ip *address, const struct identity *who) {
     struct segment *segment = &history->segment;
     struct table *table = &segment->client_table;
-    if (full(table) && !grow(table, hash_client, history))
+    if (segment->client_count > 0 && same_client(&segment->clients[segment->last_client], address, who))
+        return segment->last_client; /* who asks, often asks again */
+    if (!table_ready(table, hash_in_slot, history))
         return -1;
-    size_t at = (size_t)hash_octets(history->seed, address->bytes, 16) & table->mask;
-    for (; table->slots[at] != 0; at = (at + 1) & table->mask)
-        if (same_client(&segment->clients[table->slots[at] - 1], address, who))
-            return (int64_t)table->slots[at] - 1;
+    uint32_t hash = hash_octets(history->seed, address->bytes, sizeof address->bytes);
+    size_t at = hash & table->mask;
+    for (; table->slots[at] != 0; at = (at + 1) & table->mask) {
+        size_t number = number_of(table->slots[at]);
+        if (table->slots[at] >> 32 == hash && same_client(&segment->clients[number], address, who)) {
+            segment->last_client = (uint32_t)number;
+            return (int64_t)number;
+        }
+    }
     if (!make_room((void **)&segment->clients, segment->client_count, &segment->client_room, sizeof *segment->clients))
         return -1;
-    struct client *client = &segment->clients[segment->client_count++];
+    struct client *client = &segment->clients[segment->client_count];
     *client = (struct client){.address = *address, .has_mac = who->has_mac, .hostname = phrase_ref(who->hostname)};
     memcpy(client->mac, who->mac, sizeof client->mac);
-    table->slots[at] = segment->client_count;
+    table->slots[at] = slot_of(hash, segment->client_count);
     table->used++;
-    put_octet(&segment->frame, HISTORY_CLIENT);
-    text_put(&segment->frame, (const char *)address->bytes, 16);
-    put_octet(&segment->frame, who->has_mac ? HISTORY_WITH_MAC : 0);
-    if (who->has_mac)
-        text_put(&segment->frame, (const char *)who->mac, 6);
-    size_t length = who->hostname == NULL ? 0 : who->hostname->length;
-    put_varint(&segment->frame, length);
-    if (length > 0)
-        text_put(&segment->frame, who->hostname->text, length);
-    return (int64_t)segment->client_count - 1;
+    put_client(&segment->frame, client);
+    segment->last_client = (uint32_t)segment->client_count;
+    return (int64_t)segment->client_count++;
 }
 
-/* Is the pair new in this segment? Then it is noted. 1, 0, or -1: no memory. */
-static int note_pair(struct history *history, int64_t client, int64_t name) {
+static int note_further(struct history *history, uint64_t pair) {
     struct table *table = &history->segment.pair_table;
-    uint64_t pair = ((uint64_t)client << 32 | (uint64_t)name) + 1;
-    if (full(table) && !grow(table, hash_pair_value, history))
+    if (!table_ready(table, hash_of_pair, history))
         return -1;
     size_t at = (size_t)hash_pair(history->seed, pair) & table->mask;
     for (; table->slots[at] != 0; at = (at + 1) & table->mask)
@@ -310,6 +353,16 @@ static int note_pair(struct history *history, int64_t client, int64_t name) {
     table->slots[at] = pair;
     table->used++;
     return 1;
+}
+
+/* Is the pair new in this segment? Then it is noted. 1, 0, or -1: no memory. */
+static int note_pair(struct history *history, uint32_t client, size_t name) {
+    struct named *named = &history->segment.named[name];
+    bool first = named->client == NOBODY;
+    if (!first && named->client != client)
+        return note_further(history, (uint64_t)client << 32 | (name + 1));
+    named->client = client;
+    return first;
 }
 
 static bool right_segment(struct history *history, uint64_t ts_us) {
@@ -325,30 +378,64 @@ static bool right_segment(struct history *history, uint64_t ts_us) {
     return segment->fd >= 0 || begin_segment(history, ts_us);
 }
 
+/* Puts the pair into the frame, unless it is there already. */
+static void note(struct history *history, const struct waiting *asked) {
+    struct segment *segment = &history->segment;
+    uint8_t entry[ENTRY_MAX], *end = entry;
+    bool given = false;
+    int64_t name = number_name(history, asked, &given);
+    if (given) {
+        *end++ = HISTORY_NAME;
+        *end++ = asked->length;
+        memcpy(end, asked->wire, asked->length);
+        end += asked->length;
+    }
+    int fresh = name < 0 ? -1 : note_pair(history, asked->client, (size_t)name);
+    if (fresh < 0)
+        history->lost++;
+    if (fresh > 0) {
+        int64_t step = (int64_t)(asked->ts_us - segment->last_us);
+        *end++ = HISTORY_ASKED;
+        end = put_varint(end, asked->client);
+        end = put_varint(end, (uint64_t)name);
+        end = put_varint(end, asked->what);
+        end = put_varint(end, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
+        segment->last_us = asked->ts_us;
+        segment->pending++;
+    }
+    text_put(&segment->frame, (const char *)entry, (size_t)(end - entry));
+}
+
+static void note_waiting(struct history *history) {
+    for (unsigned i = 0; i < history->waiting_count; i++)
+        note(history, &history->waiting[i]);
+    history->waiting_count = 0;
+}
+
 void history_asked(struct history *history, const struct record *record, const struct identity *who) {
     if (!history->enabled)
         return;
-    if (!right_segment(history, record->ts_us)) {
+    struct segment *segment = &history->segment;
+    int64_t client = -1;
+    if (right_segment(history, record->ts_us)) {
+        open_frame(segment);
+        client = number_client(history, &record->client, who);
+    }
+    if (client < 0) {
         history->lost++;
         return;
     }
-    struct segment *segment = &history->segment;
-    open_frame(segment);
-    int64_t name = number_name(history, record->names, record->qname_length);
-    int64_t client = number_client(history, &record->client, who);
-    int fresh = name < 0 || client < 0 ? -1 : note_pair(history, client, name);
-    if (fresh < 0)
-        history->lost++;
-    if (fresh <= 0)
-        return;
-    int64_t step = (int64_t)(record->ts_us - segment->last_us);
-    put_octet(&segment->frame, HISTORY_ASKED);
-    put_varint(&segment->frame, (uint64_t)client);
-    put_varint(&segment->frame, (uint64_t)name);
-    put_varint(&segment->frame, (uint64_t)record->qtype << 2 | (record->protocol & 3u));
-    put_varint(&segment->frame, (uint64_t)step << 1 ^ (uint64_t)(step >> 63));
-    segment->last_us = record->ts_us;
-    segment->pending++;
+    struct waiting *asked = &history->waiting[history->waiting_count++];
+    asked->ts_us = record->ts_us;
+    asked->hash = hash_octets(history->seed, record->names, record->qname_length);
+    asked->client = (uint32_t)client;
+    asked->what = (uint32_t)record->qtype << 2 | (record->protocol & 3u);
+    asked->length = record->qname_length;
+    memcpy(asked->wire, record->names, record->qname_length);
+    if (segment->name_table.slots != NULL)
+        __builtin_prefetch(&segment->name_table.slots[asked->hash & segment->name_table.mask], 1);
+    if (history->waiting_count == WAITING_MAX)
+        note_waiting(history);
     if (segment->frame.length > FRAME_MAX_OCTETS)
         history_flush(history);
 }

@@ -12,8 +12,8 @@
  *   one to be had.
  * - No two queries in flight share socket and id.
  *
- * Queries are held back until the end of a turn of the loop, so that those of one batch leave together: a server that sleeps is woken
- * once for all of them, and each send finds the kernel's code in the processor's cache.
+ * Queries are held back until the end of a turn of the loop, so that those of one batch leave together: a server that sleeps is
+ * woken once for all of them, and each send finds the kernel's code in the processor's cache.
  *
  * At low rates most picks find an empty or aged place, and every query has a port of its own. From some 100,000 queries a second
  * on UDP_USES ends a socket before its age does. (With 64 uses, replacing sockets was 5 % of an exchange's cost.)

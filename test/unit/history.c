@@ -290,6 +290,41 @@ static void test_bounds(void **state) {
     history_free(history);
 }
 
+/* What was asked last is in the segment that it belongs to, whatever ends that one: a flush, the hour, the end. Off is off. */
+static void test_last_words(void **state) {
+    struct build_place *place = *state;
+    char folder[128];
+    snprintf(folder, sizeof folder, "%s/history", place->folder);
+    struct history *history = history_new(folder);
+    history_configure(history, true, 86400, 64 << 20);
+    uint64_t base = build_now_us() / HOUR_US * HOUR_US - 2 * HOUR_US, asked = 0;
+    for (unsigned count = 1; count <= 40; count++) {
+        for (unsigned i = 0; i < count; i++)
+            put(history, i % 2, count * 100 + i, base + i);
+        put(history, 2, count * 100, base + count); /* another client of a name that is known */
+        put(history, 2, count * 100, base + count);
+        asked += count + 1;
+        history_flush(history);
+        assert_int_equal(visit(folder, 0).asked, asked);
+    }
+    put(history, 1, 1, base);
+    put(history, 2, 1, base + HOUR_US);
+    assert_int_equal(visit(folder, 0).asked, asked + 1);
+    assert_int_equal(visit(folder, base + HOUR_US).asked, 0);
+    history_free(history);
+    assert_int_equal(visit(folder, 0).asked, asked + 2);
+    assert_int_equal(visit(folder, base + HOUR_US).asked, 1);
+    history = history_new(folder);
+    history_configure(history, true, 86400, 64 << 20);
+    put(history, 1, 1, base);
+    assert_true(history_configure(history, false, 86400, 64 << 20) > 0);
+    history_configure(history, true, 86400, 64 << 20);
+    put(history, 1, 2, base);
+    history_flush(history);
+    assert_int_equal(visit(folder, 0).asked, 1);
+    history_free(history);
+}
+
 /* A segment cut or damaged anywhere gives what comes before, and never a false pair. */
 static void test_damage(void **state) {
     struct build_place *place = *state;
@@ -357,6 +392,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_preview, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_many, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_bounds, build_place, build_clear),
+        cmocka_unit_test_setup_teardown(test_last_words, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_damage, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_no_place, build_place, build_clear),
     };
