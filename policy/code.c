@@ -25,7 +25,7 @@ int huffman_assign(struct huffman *huffman, unsigned count) {
         for (unsigned symbol = 0; symbol < count && per_length[length] > 0; symbol++) {
             if (huffman->length[symbol] != length)
                 continue;
-            huffman->bits[symbol] = next++;
+            huffman->symbol[symbol] = next++ << CODE_LENGTH_BITS | length;
             huffman->sorted[index++] = (uint16_t)symbol;
         }
         if (next > UINT32_C(1) << length)
@@ -67,45 +67,55 @@ unsigned code_find_suffix(const struct code *code, const struct name_key *key, u
     return 0;
 }
 
-/* Bits, the first one highest; `pending` of them wait in the low end of `bits`, fewer than 32 between calls. */
+/* Bits, the first one highest; `pending` of them (modulo CODE_PENDING) wait in the low end of `bits`, below what was written
+ * before. */
+enum { CODE_PENDING = 1 << CODE_LENGTH_BITS };
 struct bit_writer {
     uint64_t bits;
-    unsigned pending;
+    uint32_t pending;
     uint8_t *out;
 };
 
-static inline void put_bits(struct bit_writer *writer, uint32_t bits, unsigned length) {
-    writer->bits = writer->bits << length | bits;
-    writer->pending += length;
-    if (writer->pending >= 32) {
-        writer->pending -= 32;
-        uint32_t word = __builtin_bswap32((uint32_t)(writer->bits >> writer->pending));
-        memcpy(writer->out, &word, sizeof word);
-        writer->out += sizeof word;
-    }
+static inline void put_symbol(struct bit_writer *writer, uint32_t symbol) {
+    writer->bits = writer->bits << symbol % CODE_PENDING | symbol >> CODE_LENGTH_BITS;
+    writer->pending += symbol;
 }
 
-static uint8_t *put_fill(struct bit_writer *writer) {
-    while (writer->pending >= 8) {
-        writer->pending -= 8;
-        *writer->out++ = (uint8_t)(writer->bits >> writer->pending);
-    }
+/* Writes the whole octets among the pending bits; due after two symbols, for 7 + 2 * CODE_BITS_MAX bits find room. It always stores
+ * eight octets, of which so many count as are full: a branch on that would be guessed wrong every other time. */
+static inline void put_octets(struct bit_writer *writer) {
+    uint64_t octets = __builtin_bswap64(writer->bits << ~writer->pending % CODE_PENDING << 1);
+    memcpy(writer->out, &octets, sizeof octets);
+    writer->out += writer->pending % CODE_PENDING / 8;
+    writer->pending %= 8;
+}
+
+static inline uint8_t *put_fill(struct bit_writer *writer) {
     if (writer->pending > 0)
         *writer->out++ = (uint8_t)(writer->bits << (8 - writer->pending) | 0xffu >> writer->pending);
     return writer->out;
 }
 
-size_t code_encode(const struct code *code, const struct name_key *key, unsigned labels, uint8_t out[CODE_MAX]) {
+size_t code_encode(const struct code *code, const struct name_key *key, unsigned labels, uint8_t out[CODE_ROOM]) {
     struct bit_writer writer = {.out = out};
+    const uint32_t *symbol = code->octets.symbol;
     unsigned suffix = code_find_suffix(code, key, labels);
-    put_bits(&writer, code->suffixes.bits[suffix], code->suffixes.length[suffix]);
     unsigned last = suffix > 0 ? code->suffix[suffix].labels : 0;
+    put_symbol(&writer, code->suffixes.symbol[suffix]);
+    put_octets(&writer);
     for (unsigned k = labels; k > last; k--) {
-        const uint8_t *label = key->wire + key->at[k];
-        for (unsigned i = 1; i <= label[0]; i++)
-            put_bits(&writer, code->octets.bits[label[i]], code->octets.length[label[i]]);
+        const uint8_t *at = key->wire + key->at[k];
+        const uint8_t *end = at + *at + 1;
+        for (at++; at + 1 < end; at += 2) {
+            put_symbol(&writer, symbol[at[0]]);
+            put_symbol(&writer, symbol[at[1]]);
+            put_octets(&writer);
+        }
+        if (at < end)
+            put_symbol(&writer, symbol[at[0]]);
         if (k > last + 1)
-            put_bits(&writer, code->octets.bits[CODE_MARK], code->octets.length[CODE_MARK]);
+            put_symbol(&writer, symbol[CODE_MARK]);
+        put_octets(&writer);
     }
     return (size_t)(put_fill(&writer) - out);
 }

@@ -18,13 +18,15 @@ enum {
     CODE_SUFFIXES = 256, /* symbols: none, and up to 255 suffixes */
     CODE_BITS_MAX = 20,  /* of one symbol */
     CODE_MAX = 1 + (NAME_WIRE_MAX + 1) * CODE_BITS_MAX / 8,
-    CODE_SLOTS = 1024, /* of the look-up table for suffixes */
+    CODE_ROOM = CODE_MAX + 8, /* of a buffer for code_encode, which stores eight octets at a time */
+    CODE_LENGTH_BITS = 6,     /* of a length in huffman.symbol: what a shift looks at */
+    CODE_SLOTS = 1024,        /* of the look-up table for suffixes */
     CODE_SIZE_MIN = CODE_OCTETS + CODE_SUFFIXES + 4,
 };
 
 /* Canonical Huffman: symbols of the same length have consecutive codes in the order of their numbers. */
 struct huffman {
-    uint32_t bits[CODE_OCTETS];
+    uint32_t symbol[CODE_OCTETS]; /* code and, in the low CODE_LENGTH_BITS, its length: one read tells both */
     uint8_t length[CODE_OCTETS];
     uint16_t sorted[CODE_OCTETS];            /* symbols by length, then number */
     uint32_t first[CODE_BITS_MAX + 2];       /* first code of a length */
@@ -57,8 +59,8 @@ void code_choose_octets(struct code *code, struct code_statistics *statistics);
 size_t code_write(const struct code *code, uint8_t *out);
 int code_read(struct code *code, const uint8_t *at, size_t size, uint64_t seed);
 
-/* Codes the suffix of `labels` labels. Returns octets written to out, 1..CODE_MAX. */
-size_t code_encode(const struct code *code, const struct name_key *key, unsigned labels, uint8_t out[CODE_MAX]);
+/* Codes the suffix of `labels` labels. Returns the octets of it, 1..CODE_MAX; a few behind them are written, too. */
+size_t code_encode(const struct code *code, const struct name_key *key, unsigned labels, uint8_t out[CODE_ROOM]);
 /* 0 or -EBADMSG for what code_encode can't have made. */
 int code_decode(const struct code *code, const uint8_t *at, size_t size, struct name *name);
 

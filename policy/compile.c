@@ -56,12 +56,13 @@ void output_begin(struct output *output, enum section section) {
 void output_put(struct output *output, const void *octets, size_t length) {
     const uint8_t *at = octets;
     while (length > 0) {
-        size_t step = OUTPUT_BUFFER - output->used < length ? OUTPUT_BUFFER - output->used : length;
+        size_t room = (size_t)(OUTPUT_BUFFER - (output->offset + output->used) % OUTPUT_BUFFER);
+        size_t step = room < length ? room : length;
         memcpy(output->buffer + output->used, at, step);
         output->used += step;
         at += step;
         length -= step;
-        if (output->used == OUTPUT_BUFFER)
+        if (step == room)
             flush(output);
     }
 }

@@ -251,7 +251,7 @@ static void note_depth(struct snapshot_header *header, enum match match, unsigne
 /* Appends a rule to its bucket. `key`: of its name if it is the first with it, else NULL. */
 static int add_entry(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member) {
     struct bucket *bucket = &build->bucket;
-    uint8_t data[CODE_MAX + 4];
+    uint8_t data[CODE_ROOM + 4];
     size_t length = 0;
     if (key != NULL) {
         length = code_encode(&build->code, key, key->labels, data);

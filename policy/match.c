@@ -37,26 +37,20 @@ uint64_t bucket_offset(const struct bucket_view *view, uint32_t entry) {
     return offset;
 }
 
-/* memcmp's wide loads would wait for code_encode's narrow stores to reach the cache; loads of the stores' own width don't. */
-static bool same_code(const uint8_t *stored, const uint8_t *fresh, size_t length) {
-    for (; length >= 4; length -= 4, stored += 4, fresh += 4) {
-        if (load4(stored) != load4(fresh))
+/* Of at least one octet; eight may be read of either side. */
+static inline bool same_code(const uint8_t *stored, const uint8_t *fresh, size_t length) {
+    for (; length > 8; length -= 8, stored += 8, fresh += 8) {
+        if (load8(stored) != load8(fresh))
             return false;
     }
-    for (; length > 0; length--) {
-        if (*stored++ != *fresh++)
-            return false;
-    }
-    return true;
+    return (load8(stored) ^ load8(fresh)) << 8 * (8 - length) == 0;
 }
 
-/* Looks for the name code among the entries with the right fingerprint. On success the cursor stands on the name's first rule. */
-static bool find_entry(struct search *search, uint64_t hash, unsigned labels, struct cursor *cursor) {
-    const struct snapshot *snapshot = search->snapshot;
+/* Looks for a name code among the entries with the right fingerprint. On success the cursor stands on the name's first rule. */
+static bool find_entry(const struct snapshot *snapshot, uint64_t hash, const uint8_t code[CODE_ROOM], size_t code_length,
+                       struct cursor *cursor) {
     struct bucket_view *view = &cursor->view;
     uint64_t pattern = ONES * snapshot_fingerprint(hash);
-    uint8_t code[CODE_MAX];
-    size_t code_length = 0;
     for (uint32_t i = 0; i < view->count; i += 8) {
         uint64_t differ = load8(view->fingerprints + i) ^ pattern;
         /* a set high bit: equal octet, or (rarely) one just above an equal one, which the comparison sorts out */
@@ -64,8 +58,6 @@ static bool find_entry(struct search *search, uint64_t hash, unsigned labels, st
             uint32_t entry = i + (uint32_t)__builtin_ctzll(equal) / 8;
             if (entry >= view->count)
                 return false;
-            if (code_length == 0)
-                code_length = code_encode(&snapshot->code, search->key, labels, code);
             if (bucket_code_length(view, entry, bucket_profile(snapshot, view, entry)) != code_length)
                 continue;
             uint64_t offset = bucket_offset(view, entry);
@@ -91,7 +83,8 @@ static inline const struct filter_block *block_of(const struct snapshot *snapsho
 }
 
 /* The numbers of labels, from the most, at which a rule could cover the name. Asks for their filter blocks. */
-static unsigned list_depths(const struct snapshot *snapshot, const struct name_key *key, uint8_t depth[NAME_LABELS_MAX + 1]) {
+static inline unsigned list_depths(const struct snapshot *snapshot, const struct name_key *key,
+                                   uint8_t depth[NAME_LABELS_MAX + 1]) {
     unsigned labels = key->labels;
     unsigned count = 0;
     if (snapshot->self_depth[labels / 64] >> labels % 64 & 1) {
@@ -111,27 +104,48 @@ static unsigned list_depths(const struct snapshot *snapshot, const struct name_k
     return count;
 }
 
+/* Keeps those depths of which the filter says that they may have rules. Asks for their buckets, of which nearly all fit. */
+static inline unsigned list_likely(const struct snapshot *snapshot, const struct name_key *key, uint8_t *depth, unsigned depths) {
+    enum { BUCKET_LINES = 6 };
+    unsigned likely = 0;
+    for (unsigned i = 0; i < depths; i++) {
+        const struct filter_block *block = block_of(snapshot, key->hash[depth[i]]);
+        if (!filter_has(block, key->hash[depth[i]]))
+            continue;
+        for (unsigned line = 0; line < BUCKET_LINES; line++)
+            __builtin_prefetch(snapshot->bucket_octets + block->bucket + 64 * line);
+        depth[likely++] = depth[i];
+    }
+    return likely;
+}
+
+void match_prefetch(const struct snapshot *snapshot, const struct name_key *key) {
+    uint8_t depth[NAME_LABELS_MAX + 1];
+    (void)list_depths(snapshot, key, depth);
+}
+
+void match_prefetch_rules(const struct snapshot *snapshot, const struct name_key *key) {
+    uint8_t depth[NAME_LABELS_MAX + 1];
+    (void)list_likely(snapshot, key, depth, list_depths(snapshot, key, depth));
+}
+
 void match_find(struct search *search) {
     const struct snapshot *snapshot = search->snapshot;
     const struct name_key *key = search->key;
     uint8_t depth[NAME_LABELS_MAX + 1];
     search->cursors = 0;
     unsigned depths = list_depths(snapshot, key, depth);
-    unsigned likely = 0;
-    for (unsigned i = 0; i < depths; i++) {
-        const struct filter_block *block = block_of(snapshot, key->hash[depth[i]]);
-        if (!filter_has(block, key->hash[depth[i]]))
-            continue;
-        for (unsigned line = 0; line < 4; line++)
-            __builtin_prefetch(snapshot->bucket_octets + block->bucket + 64 * line);
-        depth[likely++] = depth[i];
-    }
+    unsigned likely = list_likely(snapshot, key, depth, depths);
     for (unsigned i = 0; i < likely; i++) {
         uint64_t hash = key->hash[depth[i]];
         struct cursor *cursor = &search->cursor[search->cursors];
+        /* coded before the bucket is looked at: it is needed nearly always, and the bucket is still on its way */
+        uint8_t code[CODE_ROOM];
+        size_t code_length = code_encode(&snapshot->code, key, depth[i], code);
         cursor->labels = depth[i];
         cursor->self = depth[i] == key->labels;
-        if (bucket_open(snapshot, block_of(snapshot, hash)->bucket, &cursor->view) && find_entry(search, hash, depth[i], cursor))
+        if (bucket_open(snapshot, block_of(snapshot, hash)->bucket, &cursor->view) &&
+            find_entry(snapshot, hash, code, code_length, cursor))
             search->cursors++;
     }
 }
@@ -194,6 +208,13 @@ static bool in_force(const struct search *search, const struct profile *profile,
     return snapshot_zone_admits(search->snapshot, &search->snapshot->zones[profile->zone], search->client);
 }
 
+/* 0 for a rule that doesn't expire. */
+static inline uint32_t cursor_expires(const struct cursor *cursor, const struct profile *profile) {
+    if ((profile->flags & PROFILE_EXPIRES) == 0)
+        return 0;
+    return snapshot_expires(&cursor->view, cursor->offset, bucket_code_length(&cursor->view, cursor->at, profile));
+}
+
 /* The domain rule that goes first in the first zone from `zone` on that has one. */
 static bool pick_domain(struct search *search, uint32_t zone, struct candidate *best) {
     bool found = false;
@@ -204,9 +225,7 @@ static bool pick_domain(struct search *search, uint32_t zone, struct candidate *
             if (profile == NULL || (profile->flags & PROFILE_PROTECTS) || profile->zone < zone ||
                 !match_holds((enum match)profile->match, cursor->self))
                 continue;
-            uint32_t code_length = bucket_code_length(&cursor->view, cursor->at, profile);
-            uint32_t expires = profile->flags & PROFILE_EXPIRES ? snapshot_expires(&cursor->view, cursor->offset, code_length) : 0;
-            if (!in_force(search, profile, expires))
+            if (!in_force(search, profile, cursor_expires(cursor, profile)))
                 continue;
             /* a rule of this zone at a deeper name went before */
             if (found && profile->zone >= best->profile->zone)
@@ -353,6 +372,32 @@ static void decide(struct search *search, const struct phase *phase, struct verd
     }
 }
 
+/* What match_is_protected and decide say of a single rule, without their loops: the usual hit. */
+static void decide_single(const struct search *search, struct verdict *verdict) {
+    const struct cursor *cursor = &search->cursor[0];
+    const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, cursor->at);
+    if (profile == NULL || !match_holds((enum match)profile->match, cursor->self))
+        return;
+    verdict->blank = false;
+    verdict->protected_ = (profile->flags & PROFILE_PROTECTS) != 0;
+    if (verdict->protected_ || !in_force(search, profile, cursor_expires(cursor, profile)))
+        return;
+    struct matched matched = {
+        .rule = cursor->view.first + cursor->at,
+        .spec = profile->spec,
+        .zone = profile->zone,
+        .trigger = TRIGGER_DOMAIN,
+        .action = search->snapshot->specs[profile->spec].action,
+        .mode = search->snapshot->zones[profile->zone].mode,
+        .labels = cursor->labels,
+    };
+    verdict->decided = matched.mode == MODE_ENFORCE;
+    if (verdict->decided)
+        verdict->decision = matched;
+    else
+        verdict->monitor[verdict->monitors++] = matched;
+}
+
 void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
                  struct verdict *verdict) {
     struct search search;
@@ -362,16 +407,22 @@ void match_query(const struct snapshot *snapshot, const struct name_key *qname, 
     search.now = now;
     match_find(&search);
     verdict_init(verdict, true);
+    bool client_rules = !prefix_table_is_empty(&snapshot->clients);
+    if (search.cursors == 0 && !client_rules)
+        return;
+    if (search.cursors == 1 && search.cursor[0].end - search.cursor[0].at == 1 && !client_rules) {
+        decide_single(&search, verdict);
+        return;
+    }
     if (search.cursors > 0) {
         bool any_rule;
         verdict->protected_ = match_is_protected(&search, &any_rule);
         verdict->blank = !verdict->protected_ && !any_rule;
         if (verdict->protected_)
             return;
-    } else if (prefix_table_is_empty(&snapshot->clients))
-        return;
+    }
     struct phase phase = {.trigger = TRIGGER_CLIENT, .addresses = client, .count = 1};
-    if (!prefix_table_is_empty(&snapshot->clients) && client != NULL)
+    if (client_rules && client != NULL)
         phase.table = &snapshot->clients;
     decide(&search, &phase, verdict);
 }

@@ -35,6 +35,14 @@ struct verdict {
     struct matched monitor[MATCH_MONITORS_MAX];
 };
 
+/* Hints for who has several names to ask about: they decide nothing, and leaving them out changes no verdict. A look-up reads
+ * memory twice, one read depending on the other: the filter's lines of the name, then, for a name that is listed, its bucket. Out
+ * of ten million rules each waits for memory some 200 ns, longer than all that is computed. So ask for the filter of every name
+ * first (match_prefetch), then for the buckets that it points to (match_prefetch_rules, which reads the filter), then call
+ * match_query. */
+void match_prefetch(const struct snapshot *snapshot, const struct name_key *key);
+void match_prefetch_rules(const struct snapshot *snapshot, const struct name_key *key);
+
 /* Phase one: client and domain rules on the query name, zones in order. `now`: wall-clock seconds, for `expires`. `client` NULL:
  * not known; only zones that hold for all are asked, and no client rules. */
 void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
