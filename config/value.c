@@ -170,7 +170,7 @@ static const struct scheme_words {
 
 static const struct scheme_words *find_scheme(const char *text, const char **why) {
     for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++) {
-        if (strncmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) == 0)
+        if (strncasecmp(text, schemes[i].prefix, strlen(schemes[i].prefix)) == 0) /* RFC 3986 section 3.1 */
             return &schemes[i];
     }
     *why = value_is_url(text) ? "not a scheme that is known: dns://, tls:// or https://"

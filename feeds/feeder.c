@@ -164,6 +164,24 @@ static void say_outcome(struct feeder *feeder, const struct build_job *job) {
               json_pack("{s:s, s:I, s:s}", "type", "failed", "serial", (json_int_t)job->serial, "why", published->why));
 }
 
+static void say_swept(void *context, const char *zone) {
+    struct feeder *feeder = context;
+    link_log(&feeder->link, "info", "zone %s is no longer configured: what was saved of it is removed", zone);
+}
+
+/* The first policy of a new configuration is in place: zones that it doesn't have leave nothing behind. */
+static void sweep(struct feeder *feeder) {
+    const char **zones = calloc(feeder->zone_count + 1, sizeof *zones);
+    if (zones == NULL)
+        return;
+    for (size_t i = 0; i < feeder->zone_count; i++)
+        zones[i] = feeder->zones[i].name;
+    int error = state_sweep(feeder->directory, zones, feeder->zone_count, say_swept, feeder);
+    if (error != 0)
+        link_log(&feeder->link, "warning", "%s: %s", feeder->directory, strerror(-error));
+    free(zones);
+}
+
 static void build_done(struct job *job) {
     struct build_job *build_job = (struct build_job *)job;
     struct feeder *feeder = build_job->feeder;
@@ -171,6 +189,10 @@ static void build_done(struct job *job) {
     if (build_job->generation == feeder->generation) {
         keep_outcomes(feeder, build_job->build);
         say_outcome(feeder, build_job);
+        if (!feeder->swept && build_job->build->error == 0) {
+            feeder->swept = true;
+            sweep(feeder);
+        }
         if (!feeder->started)
             start_feeds(feeder);
     }
@@ -332,7 +354,7 @@ static void on_config(struct feeder *feeder, const json_t *message) {
     feeder->config = config;
     feeder->serial = serial;
     feeder->generation++;
-    feeder->started = false;
+    feeder->started = feeder->swept = false;
     int error = state_directory(config->state_dir, feeder->directory, sizeof feeder->directory);
     if (error == 0)
         error = publish_seed(config->state_dir, &feeder->seed);
@@ -342,8 +364,10 @@ static void on_config(struct feeder *feeder, const json_t *message) {
         feeder->config = NULL;
         return;
     }
-    if ((error = make_zones(feeder)) != 0)
+    if ((error = make_zones(feeder)) != 0) {
         fail(feeder, serial, "zones", error);
+        feeder->swept = true; /* not all zones are known: none is taken for gone */
+    }
     feeder->dirty = true;
     look_at_files(feeder, true);
     feeder_settle(feeder);

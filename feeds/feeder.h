@@ -30,6 +30,7 @@ struct feeder {
     bool dirty;              /* something changed since the last build began */
     bool building;           /* a build is among the jobs */
     bool asking;             /* a refresh is being handed out: nobody is answered yet */
+    bool swept;              /* what zones of an earlier configuration left is removed */
     bool started;            /* the first build of this configuration is out: feeds may begin */
     uint64_t build_again_at; /* uv_now; after a build that could not be published, 0: none */
     char *last_failure;      /* said, and not to be said again */

@@ -10,8 +10,6 @@
 
 #include "feeds/publish.h"
 
-enum { NAME_SIZE = 200 };
-
 static uint64_t hash_text(const char *text) {
     uint64_t hash = 0xCBF29CE484222325u;
     for (; *text != '\0'; text++)
@@ -19,17 +17,16 @@ static uint64_t hash_text(const char *text) {
     return hash;
 }
 
-/* A zone's name as a file name: letters, digits, '-', '_' and inner dots stand for themselves. */
-static void file_name(const char *zone, char name[NAME_SIZE]) {
+void state_file_name(const char *zone, char name[STATE_NAME_SIZE]) {
     size_t used = 0;
-    if (strlen(zone) * 3 + 1 > NAME_SIZE) {
-        snprintf(name, NAME_SIZE, "%%%016llx", (unsigned long long)hash_text(zone));
+    if (strlen(zone) * 3 + 1 > STATE_NAME_SIZE) {
+        snprintf(name, STATE_NAME_SIZE, "%%%016llx", (unsigned long long)hash_text(zone));
         return;
     }
     for (const char *at = zone; *at != '\0'; at++) {
         bool plain = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9') || *at == '-' ||
                      *at == '_' || (*at == '.' && at != zone);
-        used += (size_t)snprintf(name + used, NAME_SIZE - used, plain ? "%c" : "%%%02X", (unsigned char)*at);
+        used += (size_t)snprintf(name + used, STATE_NAME_SIZE - used, plain ? "%c" : "%%%02X", (unsigned char)*at);
     }
     name[used] = '\0';
 }
@@ -43,8 +40,8 @@ int state_directory(const char *state_dir, char *path, size_t size) {
 }
 
 int state_store(char *path, size_t size, const char *directory, const char *zone, const char *key) {
-    char name[NAME_SIZE];
-    file_name(zone, name);
+    char name[STATE_NAME_SIZE];
+    state_file_name(zone, name);
     int length;
     if (key == NULL || key[0] == '\0') {
         length = snprintf(path, size, "%s/%s.rules", directory, name);
@@ -106,8 +103,8 @@ static int64_t take_integer(const json_t *object, const char *key) {
 }
 
 bool state_load(struct state *state, const char *directory, const char *zone, const char *source, const char *reading) {
-    char name[NAME_SIZE], path[4096];
-    file_name(zone, name);
+    char name[STATE_NAME_SIZE], path[4096];
+    state_file_name(zone, name);
     *state = (struct state){0};
     state_set(&state->source, source);
     state_set(&state->reading, reading);
@@ -146,8 +143,8 @@ bool state_load(struct state *state, const char *directory, const char *zone, co
 }
 
 int state_save(const struct state *state, const char *directory, const char *zone) {
-    char name[NAME_SIZE], path[4096];
-    file_name(zone, name);
+    char name[STATE_NAME_SIZE], path[4096];
+    state_file_name(zone, name);
     if ((size_t)snprintf(path, sizeof path, "%s/%s.json", directory, name) >= sizeof path)
         return -ENAMETOOLONG;
     json_t *members = json_object();

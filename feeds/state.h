@@ -44,8 +44,17 @@ void state_set(char **field, const char *value);
 int state_add_member(struct state *state, const char *key, const char *mark); /* appends; keys are the caller's to keep apart */
 void state_clear_members(struct state *state);
 
+/* A zone's name as a file name: letters, digits, '-', '_' and inner dots stand for themselves, the rest is %XX. */
+enum { STATE_NAME_SIZE = 200 };
+void state_file_name(const char *zone, char name[STATE_NAME_SIZE]);
+
 /* The path of a store; creates NAME.d where needed. -ENAMETOOLONG or 0. */
 int state_store(char *path, size_t size, const char *directory, const char *zone, const char *key);
 int state_directory(const char *state_dir, char *path, size_t size); /* STATE/zones, made if missing */
+
+/* Removes what is kept of zones that aren't among `zones`: of those alone whose NAME.json this program wrote, and of their files
+ * those alone that it writes. `removed` is told of each, by the zone's name. 0 or -errno (the folder can't be read). */
+int state_sweep(const char *directory, const char *const *zones, size_t count, void (*removed)(void *context, const char *zone),
+                void *context);
 
 #endif

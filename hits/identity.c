@@ -1,8 +1,11 @@
 /* hits/identity.c: who is behind an address at a moment. */
+#include <ctype.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "hits/identity.h"
+#include "hits/line.h"
 #include "hits/neighbours.h"
 
 enum { IDENTITY_HOLDERS = 500000 /* leases remembered, past ones too: about 80 MB at worst */ };
@@ -75,4 +78,42 @@ void identities_find(struct identities *identities, const struct record *record,
 uint32_t identities_generation(const struct identities *identities) {
     return leases_generation(identities->leases) +
            (identities->neighbours == NULL ? 0 : neighbours_generation(identities->neighbours));
+}
+
+/* 52:54:00:12:34:56, 52-54-00-12-34-56, 5254.0012.3456. Twelve digits in one piece may be a name. */
+static bool read_mac(const char *text, uint8_t mac[6]) {
+    unsigned digits = 0;
+    const char *at = text;
+    for (; *at != '\0'; at++) {
+        if (isxdigit((unsigned char)*at) && digits < 12) {
+            int value = isdigit((unsigned char)*at) ? *at - '0' : (*at | 0x20) - 'a' + 10;
+            mac[digits / 2] = (uint8_t)(digits % 2 == 0 ? value << 4 : mac[digits / 2] | value);
+            digits++;
+        } else if (strchr(":-.", *at) == NULL || digits == 0 || digits % 2 != 0 || !isxdigit((unsigned char)at[1])) {
+            return false;
+        }
+    }
+    return digits == 12 && at - text > 12;
+}
+
+int identity_client(const char *text, char out[IDENTITY_CLIENT_MAX]) {
+    size_t length = strlen(text);
+    struct ip ip;
+    uint8_t mac[6];
+    if (ip_from_text(&ip, text, length) == 0) {
+        ip_to_text(&ip, out);
+        return 0;
+    }
+    if (read_mac(text, mac)) {
+        line_mac(out, mac);
+        return 0;
+    }
+    bool number = strspn(text, "0123456789.") == length && strchr(text, '.') != NULL;
+    if (length == 0 || length >= IDENTITY_CLIENT_MAX || number || strpbrk(text, ":/") != NULL)
+        return -EINVAL;
+    for (size_t i = 0; i < length; i++)
+        if (iscntrl((unsigned char)text[i]))
+            return -EINVAL;
+    strcpy(out, text);
+    return 0;
 }

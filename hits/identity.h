@@ -27,4 +27,10 @@ void identities_find(struct identities *identities, const struct record *record,
 /* Changes whenever a find might give something else than before (but for leases that run out). */
 uint32_t identities_generation(const struct identities *identities);
 
+/* What an operator calls a machine by, as hits write it: an address, a MAC address (any of the usual ways of writing it), or a host
+ * name, which can be nearly anything. -EINVAL: nothing of that, or most likely a slip: control characters, a ':' or '/', digits and
+ * dots that are no address. Pure; any thread. */
+enum { IDENTITY_CLIENT_MAX = 1024 };
+int identity_client(const char *text, char out[IDENTITY_CLIENT_MAX]);
+
 #endif

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "hits/explain.h"
+#include "hits/identity.h"
 #include "hits/ledger_query.h"
 #include "policy/idna.h"
 #include "policy/snapshot.h"
@@ -193,10 +194,26 @@ static void on_worked(uv_work_t *work, int status) {
         fail(command, "%s", command->why != NULL ? command->why : "it could not be looked up");
 }
 
+const char *command_client(json_t *request) {
+    const json_t *given = json_object_get(request, "client");
+    char client[IDENTITY_CLIENT_MAX];
+    if (given == NULL || json_is_null(given))
+        return NULL;
+    if (!json_is_string(given) || identity_client(json_string_value(given), client) != 0)
+        return "client: neither an address, nor a MAC address, nor a host name";
+    json_object_set_new(request, "client", json_string(client));
+    return NULL;
+}
+
 static void look_up(struct command *command, json_t *(*query)(struct command *command, const char **why)) {
     int64_t since_us;
     if (ledger_query_since(json_object_get(command->request, "since"), 0, &since_us) != 0) {
         misuse(command, "since: neither a duration (\"24h\") nor a time (\"2026-11-22T17:40:00Z\")", NULL);
+        return;
+    }
+    const char *why = command_client(command->request);
+    if (why != NULL) {
+        misuse(command, why, NULL);
         return;
     }
     command->query = query;

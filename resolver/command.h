@@ -14,4 +14,7 @@
  * reference that it takes. The request is borrowed. */
 void command_run(struct supervisor *supervisor, const json_t *request, void (*done)(void *context, json_t *answer), void *context);
 
+/* Writes "client" of a request for hits or clients as hits write it. NULL, or why it can't be one (static). */
+const char *command_client(json_t *request);
+
 #endif

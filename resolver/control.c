@@ -149,12 +149,15 @@ static void refuse(struct caller *caller, const char *why) {
 }
 
 /* True if the request was to follow hits, and that was taken care of. */
-static bool begin_follow(struct caller *caller, const json_t *request) {
+static bool begin_follow(struct caller *caller, json_t *request) {
     struct supervisor *supervisor = caller->control->supervisor;
     const char *command = json_string_value(json_object_get(request, "command"));
     if (command == NULL || strcmp(command, "hits") != 0 || !json_is_true(json_object_get(request, "follow")))
         return false;
-    if (supervisor->phase != PHASE_READY)
+    const char *why = command_client(request);
+    if (why != NULL)
+        send_json(caller, json_pack("{s:b, s:b, s:s}", "ok", 0, "usage", 1, "error", why));
+    else if (supervisor->phase != PHASE_READY)
         refuse(caller, "the daemon is starting or ending");
     else
         caller->follow = follow_begin(&supervisor->loop, supervisor->writer, request, on_hit, caller);

@@ -49,6 +49,14 @@ static bool equals(const json_t *hit, const json_t *wanted, const char *key) {
     return want == NULL || (have != NULL && strcasecmp(want, have) == 0);
 }
 
+/* By address, MAC address or host name. */
+static bool client_fits(const json_t *hit, const json_t *wanted) {
+    const char *want = json_string_value(json_object_get(wanted, "client"));
+    const char *mac = json_string_value(json_object_get(hit, "mac")), *name = json_string_value(json_object_get(hit, "hostname"));
+    return equals(hit, wanted, "client") || (mac != NULL && strcasecmp(want, mac) == 0) ||
+           (name != NULL && strcasecmp(want, name) == 0);
+}
+
 /* Families are joined, "A, B": any of them counts. */
 static bool family_fits(const json_t *hit, const json_t *wanted) {
     const char *want = json_string_value(json_object_get(wanted, "family")),
@@ -61,7 +69,7 @@ static bool fits(const struct follow *follow, const char *line, size_t length) {
         json_object_get(follow->wanted, "family") == NULL)
         return true;
     json_t *hit = json_loadb(line, length, 0, NULL);
-    bool fit = equals(hit, follow->wanted, "client") && equals(hit, follow->wanted, "zone") && family_fits(hit, follow->wanted);
+    bool fit = client_fits(hit, follow->wanted) && equals(hit, follow->wanted, "zone") && family_fits(hit, follow->wanted);
     json_decref(hit);
     return fit;
 }

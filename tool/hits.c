@@ -79,10 +79,7 @@ static void print_page(const struct wanted *wanted, json_t *page, struct table *
 
 /* The history, page after page. */
 static int print_history(struct tool *tool, const struct wanted *wanted) {
-    struct table *table = wanted->output == OUTPUT_TABLE && !wanted->follow
-                              ? table_new("TIME", "CLIENT", "MAC", "HOSTNAME", "QNAME", "QTYPE", "ZONE", "RULE", "ACTION", "MODE",
-                                          ">COUNT", "FAMILY", ">CONFIDENCE", NULL)
-                              : NULL;
+    struct table *table = NULL;
     json_int_t after = 0;
     size_t printed = 0, got = PAGE;
     int code = TOOL_DONE;
@@ -95,6 +92,9 @@ static int print_history(struct tool *tool, const struct wanted *wanted) {
             break;
         if (after == 0 && wanted->output == OUTPUT_DOCUMENT)
             puts("[");
+        if (table == NULL && wanted->output == OUTPUT_TABLE && !wanted->follow)
+            table = table_new("TIME", "CLIENT", "MAC", "HOSTNAME", "QNAME", "QTYPE", "ZONE", "RULE", "ACTION", "MODE", ">COUNT",
+                              "FAMILY", ">CONFIDENCE", NULL);
         got = json_array_size(page);
         after = got > 0 ? json_integer_value(json_object_get(json_array_get(page, got - 1), "id")) : after;
         print_page(wanted, page, table, &printed);

@@ -164,6 +164,33 @@ class Life(sundew_test.Case):
         load.stop()
         self.assertEqual(load.lost(), [])
 
+    def test_removed_zones_leave_nothing(self):
+        """What was kept of a zone, one file or many, goes with it; what others put there stays."""
+        many, never = self.sub_folder("many"), os.path.join(self.folder, "never.txt")
+        for path in (os.path.join(many, "a.json"), os.path.join(many, "b.json")):
+            with open(path, "w") as f:
+                json.dump(["many.example"], f)
+        with open(never, "w") as f:
+            f.write("good.example\n")
+        zones = [{"name": "local", "source": "local.json"}, {"name": "odd name/x", "source": "local.json"},
+                 {"name": "many", "source": many + "/*.json"}]
+        sundewd = self.daemon(rules=["evil.example"], zones=zones, policy={"never_block": [never]})
+        folder = os.path.join(sundewd.config["state_dir"], "zones")
+        kept = {"local.json", "local.rules"}
+        self.assertEqual(len(os.listdir(folder)), 2 + 2 + 2 + 2)
+        for name in ("mine.json", "many.d/mine.rules", "notes"):
+            with open(os.path.join(folder, name), "w") as f:
+                f.write("{}")
+        sundewd.write_config(zones=[{"name": "local", "source": "local.json"}, {"name": "bad"}])
+        self.assertEqual(sundewd.tool("reload").returncode, 1)
+        self.assertEqual(len(os.listdir(folder)), 2 + 2 + 2 + 2 + 2)
+        sundewd.write_config(zones=zones[:1], policy={})
+        self.assertEqual(sundewd.tool("reload").returncode, 0)
+        wait_for("the sweep", lambda: set(os.listdir(folder)) == kept | {"mine.json", "notes", "many.d"})
+        self.assertEqual(os.listdir(os.path.join(folder, "many.d")), ["mine.rules"])
+        for name in ("many", "odd name/x", f".never/{never}"):
+            wait_for("a word", lambda: f"zone {name} is no longer configured" in sundewd.text())
+
     def test_faulty_reload_is_refused(self):
         sundewd = self.daemon(self.upstream, rules=["evil.example"])
         good = dict(sundewd.config)

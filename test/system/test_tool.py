@@ -151,6 +151,14 @@ class Tool(sundew_test.Case):
             line = wait_for("a hit", hit)
             self.assertEqual(json.loads(line)["rule"], "deep.evil.example")
 
+    def test_client(self):
+        for wrong in ("10.1.2", "10.0.0.0/8", "52:54:00", "a\tb", ""):
+            for command in (["hits"], ["clients"], ["hits", "-f"]):
+                done = self.sundewd.tool(*command, "--client", wrong)
+                self.assertEqual((done.returncode, done.stdout), (2, ""), (command, wrong))
+                self.assertIn("client", done.stderr)
+        self.assertEqual(self.sundewd.json("hits", "--client", "nonsense"), [])
+
     def test_convert(self):
         path = os.path.join(self.folder, "list")
         with open(path, "w") as f:

@@ -109,7 +109,7 @@ static void whole(void **state) {
     struct config *config = good(
         "{ \"_comment\": {\"x\": [1]}, \"listen\": [\"dns://0.0.0.0:53\", \"dns://[::]:5353\"], \"allow\": [\"10.0.0.0/8\"],"
         " \"workers\": 3, \"state_dir\": \"state\", \"control\": \"./run/c.sock\","
-        " \"forward\": [{\"zone\": \".\", \"to\": [\"dns://192.0.2.53:5301\", \"dns://192.0.2.54\"]},"
+        " \"forward\": [{\"zone\": \".\", \"to\": [\"dns://192.0.2.53:5301\", \"DNS://192.0.2.54\"]},"
         "               {\"zone\": \"Corp.Example\", \"to\": [\"dns://10.0.0.53\"]}],"
         " \"cache\": {\"size\": \"1G\", \"min_ttl\": 5, \"max_ttl\": \"2h\", \"max_negative_ttl\": 60, \"serve_stale\": 0, "
         "\"prefetch\": false},"

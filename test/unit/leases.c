@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hits/identity.h"
 #include "hits/leases.h"
 
 #define SECOND ((int64_t)1000000)
@@ -359,10 +360,52 @@ static void test_missing_file(void **state) {
     follow(place, T + 3);
 }
 
+/* What an operator calls a machine by. */
+static void test_client(void **state) {
+    static const char *const good[][2] = {
+        {"10.1.2.3", "10.1.2.3"},
+        {"2001:DB8:0::1", "2001:db8::1"},
+        {"::ffff:10.1.2.3", "10.1.2.3"},
+        {"52:54:00:AB:cd:01", "52:54:00:ab:cd:01"},
+        {"52-54-00-ab-cd-01", "52:54:00:ab:cd:01"},
+        {"5254.00ab.cd01", "52:54:00:ab:cd:01"},
+        {"525400abcd01", "525400abcd01"},
+        {"nonsense", "nonsense"},
+        {"Petra's iPhone", "Petra's iPhone"},
+        {"7", "7"},
+    };
+    static const char *const bad[] = {"",
+                                      "10.1.2",
+                                      "10.1.2.256",
+                                      "10.1.2.3.4",
+                                      "10.0.0.0/8",
+                                      "2001:db8::/",
+                                      "2001:db8:::1",
+                                      "52:54:00:ab:cd",
+                                      "52:54:00:ab:cd:0g",
+                                      "52:54:00:ab:cd:01:02",
+                                      "a\nb",
+                                      ":",
+                                      "52:54:00:ab:cd:01:",
+                                      "1."};
+    char text[IDENTITY_CLIENT_MAX], *huge = calloc(1, IDENTITY_CLIENT_MAX + 1);
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        assert_int_equal(identity_client(good[i][0], text), 0);
+        assert_string_equal(text, good[i][1]);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        if (identity_client(bad[i], text) == 0)
+            fail_msg("%s was taken", bad[i]);
+    memset(huge, 'x', IDENTITY_CLIENT_MAX);
+    assert_int_not_equal(identity_client(huge, text), 0);
+    free(huge);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_dnsmasq, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dnsmasq_half_written, set_up, tear_down),
+        cmocka_unit_test(test_client),
         cmocka_unit_test_setup_teardown(test_kea, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kea_last_row, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kea_rotation, set_up, tear_down),
