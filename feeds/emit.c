@@ -57,6 +57,28 @@ static void set_text(json_t *object, const char *key, const char *text) {
         json_object_set_new(object, key, json_string(text));
 }
 
+/* A name in presentation form, with everything escaped that our own format takes only escaped; "*." in front stays. */
+static void set_name(json_t *object, const char *key, const char *text) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    char name[2 * NAME_TEXT_MAX];
+    size_t used = 0;
+    if (strncmp(text, "*.", 2) == 0) {
+        memcpy(name, text, 2);
+        used = 2;
+        text += 2;
+    }
+    for (; *text != '\0' && used < sizeof name - 2; text++) {
+        if (*text == '\\')
+            name[used++] = *text++;
+        else if (strchr(plain, *text) == NULL)
+            name[used++] = '\\';
+        if (*text != '\0')
+            name[used++] = *text;
+    }
+    name[used] = '\0';
+    set_text(object, key, name);
+}
+
 static void set_time(json_t *object, const char *key, int64_t seconds) {
     char text[32];
     struct tm tm;
@@ -87,17 +109,19 @@ static void emit_json(struct emitter *emitter, const struct rule *rule) {
     char text[NAME_TEXT_MAX + PREFIX_TEXT_MAX];
     bool named = rule->trigger == TRIGGER_DOMAIN || rule->trigger == TRIGGER_NAMESERVER;
     json_t *object = json_object();
-    if (named)
+    if (named) {
         name_to_text(rule->name.wire, text);
-    else
+        set_name(object, keys[rule->trigger], text);
+    } else {
         prefix_to_text(&rule->prefix, text);
-    set_text(object, keys[rule->trigger], text);
+        set_text(object, keys[rule->trigger], text);
+    }
     if (named && rule->match < MATCH_COUNT)
         set_text(object, "match", match_name(rule->match));
     if (rule->action != RULE_ACTION_UNSET)
         set_text(object, "action", action_name(rule->action));
-    if (rule->action == ACTION_CNAME)
-        set_text(object, "target", rule->target);
+    if (rule->action == ACTION_CNAME && rule->target != NULL)
+        set_name(object, "target", rule->target);
     if (rule->action == ACTION_LOCAL && rule->records != NULL)
         set_records(object, rule->records);
     if (rule->ttl != RULE_TTL_UNSET)

@@ -115,7 +115,7 @@ static const char *set_target(struct document *document, const struct record *re
     struct value value;
     if (record->fields[0].type != JSON_STRING || !text)
         return "text is expected here";
-    if (normalise(text, length, NORMALISE_ONE_LABEL, &value, &why) != 0)
+    if (normalise(text, length, NORMALISE_ONE_LABEL | NORMALISE_ESCAPES, &value, &why) != 0)
         return why;
     if (value.kind != VALUE_NAME || value.dot)
         return "not a name";

@@ -137,10 +137,26 @@ static const char *odd_character(struct span span) {
     return NULL;
 }
 
-static int any_name(struct name *name, struct span span, const char **why) {
+/* A name with backslashes: what they don't escape must belong in a name by itself. */
+static int escaped_name(struct name *name, struct span span, const char **why) {
+    for (size_t i = 0; i < span.length; i++) {
+        const char *odd = odd_character((struct span){span.text + i, 1});
+        if (span.text[i] == '\\') {
+            i++; /* of \DDD, the digits left are name characters, and judged with the escape below */
+        } else if (odd) {
+            *why = odd;
+            return -EINVAL;
+        }
+    }
+    return name_from_text(name, span.text, span.length, why) ? -EINVAL : 0;
+}
+
+static int any_name(struct name *name, struct span span, unsigned flags, const char **why) {
     int done = simple_name(name, span, why);
     if (done != 0)
         return done > 0 ? 0 : done;
+    if ((flags & NORMALISE_ESCAPES) && memchr(span.text, '\\', span.length))
+        return escaped_name(name, span, why);
     const char *odd = odd_character(span);
     if (odd) {
         *why = odd;
@@ -231,12 +247,12 @@ static int read_name(struct span span, unsigned flags, struct value *value, cons
         span.text++;
         span.length--;
     }
-    if (span.length > 1 && span.text[span.length - 1] == '.')
+    if (span.length > 1 && span.text[span.length - 1] == '.' && span.text[span.length - 2] != '\\')
         span.length--;
     if (span.length == 0 || (span.length == 1 && span.text[0] == '.')) {
         value->name = (struct name){.length = 1, .labels = 0, .wire = {0}};
     } else {
-        int error = any_name(&value->name, span, why);
+        int error = any_name(&value->name, span, flags, why);
         if (error)
             return error;
     }

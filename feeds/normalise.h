@@ -16,6 +16,7 @@ enum {
     NORMALISE_ONE_LABEL = 2,    /* names of one label, and the root, will do */
     NORMALISE_PORT = 4,         /* a name or address may carry ":port", an IPv6 address even without brackets (ThreatFox) */
     NORMALISE_LOOSE_PREFIX = 8, /* host bits of a prefix may be set; they are cleared */
+    NORMALISE_ESCAPES = 16,     /* ASCII names may have \X and \DDD (RFC 1035 section 5.1) for what else has no place in a name */
 };
 
 enum value_kind { VALUE_NAME, VALUE_PREFIX };

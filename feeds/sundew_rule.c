@@ -157,7 +157,7 @@ static void set_value(struct rule *rule, enum trigger trigger, const struct valu
 }
 
 static unsigned how_to_normalise(const struct reading *reading) {
-    return NORMALISE_ONE_LABEL | (reading->options->refang ? NORMALISE_REFANG : 0u);
+    return NORMALISE_ONE_LABEL | NORMALISE_ESCAPES | (reading->options->refang ? NORMALISE_REFANG : 0u);
 }
 
 static void read_trigger(struct rule_reader *r, unsigned field) {
@@ -236,7 +236,7 @@ static void read_target(struct rule_reader *r) {
         return;
     if (rule->action != ACTION_CNAME && rule->action != RULE_ACTION_UNSET)
         fault(r, TARGET, "only action cname has a target");
-    else if (normalise(text, length, NORMALISE_ONE_LABEL, &value, &why) != 0)
+    else if (normalise(text, length, NORMALISE_ONE_LABEL | NORMALISE_ESCAPES, &value, &why) != 0)
         fault(r, TARGET, why);
     else if (value.kind != VALUE_NAME || value.dot)
         fault(r, TARGET, "not a name");

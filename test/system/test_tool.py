@@ -167,6 +167,20 @@ class Tool(sundew_test.Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("evil.example", done.stdout)
 
+    def test_convert_any_name(self):
+        """Owners that only a zone file can have come back from our own format as they went in."""
+        path = os.path.join(self.folder, "zone")
+        with open(path, "w") as f:
+            f.write("@ 60 SOA . . 1 1 1 1 1\n" + "".join(f"{owner} 60 CNAME {target}\n" for owner, target in (
+                ("a\\.b.example", "."), ("sp\\032ace.example", "*."), ("*.w\\.x.example", "."), ("quo\\\"te.example", "."), ("back\\\\slash.example", "."),
+                ("st*r.example", "."), ("oct\\000\\255et.example", "a\\.b.gar\\032den.example."), ("c*.example", "*.st*r.example."))))
+        first = self.sundewd.tool("convert", "--from", "rpz", "--to", "json", path)
+        with open(path, "w") as f:
+            f.write(first.stdout)
+        second = self.sundewd.tool("convert", "--from", "sundew", "--to", "json", path)
+        self.assertEqual((second.returncode, second.stderr, second.stdout), (0, "", first.stdout))
+        self.assertEqual(len(json.loads(second.stdout)["rules"]), 8)
+
     def test_convert_cut_off(self):
         """Half of a document gives nothing that could pass for a zone."""
         path = os.path.join(self.folder, "cut.json")

@@ -61,6 +61,14 @@ static void names(void **state) {
     expect("thxxpmailnctoaskmai.weebly.com", NORMALISE_REFANG, "thxxpmailnctoaskmai.weebly.com");
     expect("abc.onion", 0, "abc.onion");
     expect("zip", NORMALISE_ONE_LABEL, "zip");
+    expect("a\\.b.*\\*.example", NORMALISE_ESCAPES, "(a '*' that doesn't stand alone in front)");
+    expect("A\\.b.\\*.x\\032\\\\.\\000\\255.example.", NORMALISE_ESCAPES, "a\\.b.*.x\\032\\\\.\\000\\255.example");
+    expect("*.x.b\\.", NORMALISE_ESCAPES, "*x.b\\.");
+    expect("a\\,b,c.example", NORMALISE_ESCAPES, "(a character that doesn't belong in a name)");
+    expect("a\\.b\xC3\xBC.example", NORMALISE_ESCAPES, "(not ASCII)");
+    expect("a\\256.example", NORMALISE_ESCAPES, "(bad escape)");
+    expect("x.example\\", NORMALISE_ESCAPES, "(bad escape)");
+    expect("a\\.b.example", 0, "(a character that doesn't belong in a name)");
     expect(".", NORMALISE_ONE_LABEL, ".");
 }
 
