@@ -248,8 +248,14 @@ static void note_depth(struct snapshot_header *header, enum match match, unsigne
         set_bit(header->under_depth, labels);
 }
 
-/* Appends a rule to its bucket. `key`: of its name if it is the first with it, else NULL. */
-static int add_entry(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member) {
+static uint32_t expires_of(const struct member *member) {
+    if ((member->profile->flags & PROFILE_EXPIRES) == 0)
+        return UINT32_MAX;
+    return load4(member->record + RECORD_WIRE + member->record[RECORD_WIRE_LENGTH]);
+}
+
+/* Appends a rule to its bucket. `key`: of its name if it is the first with it, else NULL. `heir`: it isn't counted. */
+static int add_entry(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member, bool heir) {
     struct bucket *bucket = &build->bucket;
     uint8_t data[CODE_ROOM + 4];
     size_t length = 0;
@@ -258,8 +264,9 @@ static int add_entry(struct build *build, uint64_t hash, const struct name_key *
         filter_add(&build->filter[bucket->number], hash);
     }
     if (member->profile->flags & PROFILE_EXPIRES) {
-        memcpy(data + length, member->record + RECORD_WIRE + member->record[RECORD_WIRE_LENGTH], 4);
-        length += 4;
+        uint32_t expires = expires_of(member);
+        memcpy(data + length, &expires, sizeof expires);
+        length += sizeof expires;
     }
     uint8_t fingerprint = snapshot_fingerprint(hash);
     uint16_t stored_length = (uint16_t)length;
@@ -271,7 +278,7 @@ static int add_entry(struct build *build, uint64_t hash, const struct name_key *
         return -ENOMEM;
     struct snapshot_header *header = build->names->header;
     header->entries++;
-    if ((member->profile->flags & PROFILE_PROTECTS) == 0) {
+    if (!heir && (member->profile->flags & PROFILE_PROTECTS) == 0) {
         header->trigger[TRIGGER_DOMAIN]++;
         ((struct snapshot_zone *)build->names->rules->zones.data)[member->profile->zone].rules++;
     }
@@ -316,8 +323,9 @@ static bool same_place(const struct member *a, const struct member *b) {
 }
 
 /* Members [0, count) are for one place: adds the first, with all their families. */
-static int add_joined(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member, size_t count) {
-    int rc = add_entry(build, hash, key, member);
+static int add_joined(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member, size_t count,
+                      bool heir) {
+    int rc = add_entry(build, hash, key, member, heir);
     uint8_t cold[COLD_RECORD_MAX];
     size_t length = member->record[RECORD_COLD_LENGTH];
     memcpy(cold, record_cold(member->record, member->profile), length);
@@ -325,6 +333,18 @@ static int add_joined(struct build *build, uint64_t hash, const struct name_key 
         rc = compile_join(build->names->rules, cold, &length, record_cold(member[i].record, member[i].profile),
                           member[i].record[RECORD_COLD_LENGTH]);
     return rc != 0 ? rc : cold_add(build->names->cold, cold, length);
+}
+
+/* Members [0, count) are for one place: adds the first, and behind it, for the time when it has expired, the first that outlives it
+ * (its heir), and so on. */
+static int add_place(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member, size_t count) {
+    int rc = 0;
+    for (size_t i = 0, next; i < count && rc == 0; i = next) {
+        rc = add_joined(build, hash, i == 0 ? key : NULL, member + i, count - i, i > 0);
+        for (next = i + 1; next < count && expires_of(&member[next]) <= expires_of(&member[i]); next++)
+            ;
+    }
+    return rc;
 }
 
 /* Adds the rules of one hash. */
@@ -350,7 +370,7 @@ static int add_group(struct build *build, const struct item *items, size_t count
         if (first)
             record_key(build, members[i].record, &key);
         note_depth(build->names->header, (enum match)members[i].profile->match, key.labels);
-        int rc = add_joined(build, items->hash, first ? &key : NULL, members + i, next - i);
+        int rc = add_place(build, items->hash, first ? &key : NULL, members + i, next - i);
         if (rc != 0)
             return rc;
     }

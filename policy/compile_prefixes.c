@@ -68,7 +68,7 @@ static struct entry *sorted_entries(const struct ruleset *rules, const struct pr
 }
 
 /* Entries [0, count) are of one prefix and zone: adds the first, with all their families. */
-static int add_rule(struct ruleset *rules, struct table *table, struct cold *cold, const struct entry *entry, size_t count) {
+static int add_joined(struct ruleset *rules, struct table *table, struct cold *cold, const struct entry *entry, size_t count) {
     struct prefix_rule rule = {.profile = entry->item.profile, .expires = entry->item.expires};
     uint8_t record[COLD_RECORD_MAX];
     size_t length = entry->item.cold_length;
@@ -79,10 +79,26 @@ static int add_rule(struct ruleset *rules, struct table *table, struct cold *col
         if (rc != 0)
             return rc;
     }
-    ((struct snapshot_zone *)rules->zones.data)[entry->zone].rules++;
     if (growing_add(table->rules, &rule, 1) != 0)
         return -ENOMEM;
     return cold_add(cold, record, length);
+}
+
+static uint32_t expires_of(const struct entry *entry) {
+    return entry->item.expires != 0 ? entry->item.expires : UINT32_MAX;
+}
+
+/* Entries [0, count) are of one prefix and zone: adds the first, and behind it, for the time when it has expired, the first that
+ * outlives it, and so on. Counted once. */
+static int add_place(struct ruleset *rules, struct table *table, struct cold *cold, const struct entry *entry, size_t count) {
+    int rc = 0;
+    ((struct snapshot_zone *)rules->zones.data)[entry->zone].rules++;
+    for (size_t i = 0, next; i < count && rc == 0; i = next) {
+        rc = add_joined(rules, table, cold, entry + i, count - i);
+        for (next = i + 1; next < count && expires_of(&entry[next]) <= expires_of(&entry[i]); next++)
+            ;
+    }
+    return rc;
 }
 
 static bool node_covers(const struct table *table, size_t outer, const struct entry *inner) {
@@ -104,7 +120,7 @@ static int make_nodes(struct ruleset *rules, struct table *table, struct cold *c
         for (size_t j = i, end; with_rules && j < next; j = end) {
             for (end = j + 1; end < next && entries[end].zone == entries[j].zone; end++)
                 ;
-            int rc = add_rule(rules, table, cold, entries + j, end - j);
+            int rc = add_place(rules, table, cold, entries + j, end - j);
             if (rc != 0)
                 return rc;
         }
@@ -193,7 +209,8 @@ int compile_prefixes(struct ruleset *rules, struct prefix_items *items, struct o
                             with_rules);
     if (rc == 0)
         output_section(output, first + TABLE_RULES, all_rules.data, all_rules.count * sizeof(struct prefix_rule));
-    *rule_count += all_rules.count;
+    for (size_t i = 0; i < items->count; i++) /* heirs aren't counted */
+        *rule_count += i == 0 || !same_prefix(&entries[i - 1], &entries[i]) || entries[i - 1].zone != entries[i].zone;
     free(entries);
     free(all_rules.data);
     return rc != 0 ? rc : output->error;

@@ -32,8 +32,9 @@ void ruleset_free(struct ruleset *rules);
 int ruleset_add_zone(struct ruleset *rules, const struct ruleset_zone *zone);
 
 /* Copies a rule in. A second rule of the same zone, trigger and owner/match (or prefix) does not replace the first: the one with
- * the higher confidence stays (the earlier at a tie) and takes over the other's families ("A, B", the highest confidence first).
- * Returns 0, -EINVAL with *why for a rule that can't be compiled (bad target, bad record: named), or -ENOMEM. */
+ * the higher confidence holds (the earlier at a tie) and takes over the other's families ("A, B", the highest confidence first).
+ * One that expires later holds from then on; it isn't counted in its zone. Returns 0, -EINVAL with *why for a rule that can't be
+ * compiled (bad target, bad record: named), or -ENOMEM. */
 int ruleset_add(struct ruleset *rules, int zone, const struct rule *rule, const char **why);
 
 /* Names and addresses that no zone may answer for. `exact`: only the name itself (public suffixes). Used by the matcher; that a
