@@ -24,6 +24,7 @@ struct command {
     void *context;
     json_t *(*query)(struct command *command, const char **why); /* on the pool */
     json_t *data;                                                /* until the answer can go */
+    json_t *failure;                                             /* what the feeder failed at, likewise */
     const char *why;
 };
 
@@ -31,6 +32,7 @@ static void answer(struct command *command, json_t *document) {
     command->done(command->context, document);
     json_decref(command->request);
     json_decref(command->data);
+    json_decref(command->failure);
     free(command);
 }
 
@@ -111,9 +113,12 @@ static void on_settled(void *context) {
         fail(command, "%s", command->why);
         return;
     }
-    json_t *data = command->data;
-    command->data = NULL;
-    succeed(command, data);
+    json_t *data = command->data, *failure = command->failure;
+    command->data = command->failure = NULL;
+    if (failure != NULL)
+        answer(command, json_pack("{s:b, s:o, s:o}", "ok", 0, "error", failure, "data", data));
+    else
+        succeed(command, data);
 }
 
 static void on_feeder(void *context, const json_t *reply) {
@@ -123,12 +128,15 @@ static void on_feeder(void *context, const json_t *reply) {
         return;
     }
     const json_t *data = json_object_get(reply, "data");
-    if (!json_is_true(json_object_get(reply, "ok"))) {
-        const char *why = json_string_value(json_object_get(reply, "why"));
-        fail(command, "%s", why != NULL ? why : "the feeder refused");
-        return;
-    }
+    json_t *why = json_object_get(reply, "why");
     command->data = data != NULL ? json_deep_copy(data) : NULL;
+    if (!json_is_true(json_object_get(reply, "ok"))) {
+        if (!json_is_array(data) || !json_is_string(why)) {
+            fail(command, "%s", json_is_string(why) ? json_string_value(why) : "the feeder refused");
+            return;
+        }
+        command->failure = json_incref(why);
+    }
     supervisor_when_settled(command->supervisor, on_settled, command); /* a refresh is done when its rules are in force */
 }
 

@@ -19,10 +19,10 @@ int tool_refresh(struct tool *tool, int argc, char **argv) {
     }
     json_t *data;
     int code = request_send(tool, json_pack("{s:s, s:s?, s:b}", "command", "refresh", "zone", zone, "force", force), &data);
-    if (code != TOOL_DONE)
-        return code;
-    if (tool->json)
-        return request_print_json(data);
+    if (tool->json && data != NULL) {
+        int printed = request_print_json(data);
+        return code != TOOL_DONE ? code : printed;
+    }
     json_decref(data);
-    return TOOL_DONE;
+    return code;
 }

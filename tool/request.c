@@ -78,6 +78,7 @@ static int judge(const json_t *answer) {
 
 int request_send(struct tool *tool, json_t *request, json_t **data) {
     FILE *stream;
+    *data = NULL;
     int code = begin(tool, request, &stream);
     if (code != TOOL_DONE)
         return code;
@@ -92,10 +93,9 @@ int request_send(struct tool *tool, json_t *request, json_t **data) {
         return TOOL_NO_DAEMON;
     }
     code = judge(answer);
-    if (code == TOOL_DONE) {
-        json_t *found = json_object_get(answer, "data");
-        *data = found != NULL ? json_incref(found) : json_null();
-    }
+    *data = json_incref(json_object_get(answer, "data"));
+    if (code == TOOL_DONE && *data == NULL)
+        *data = json_null();
     json_decref(answer);
     return code;
 }

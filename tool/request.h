@@ -12,7 +12,7 @@
 
 /* Sends the request (the reference is taken) and waits for the answer. TOOL_DONE: *data holds a new reference to its "data" (null
  * if there was none). Otherwise it was said why on stderr: TOOL_FAILED the daemon refused, TOOL_USAGE what was asked for makes no
- * sense, TOOL_NO_DAEMON nobody listens. */
+ * sense, TOOL_NO_DAEMON nobody listens; then *data is NULL, but for a refresh that failed, of which it tells the outcomes. */
 int request_send(struct tool *tool, json_t *request, json_t **data);
 
 /* Sends a request with "follow" and calls each for every object that comes, until it returns false or the daemon closes. */

@@ -102,6 +102,13 @@ class Tool(sundew_test.Case):
         self.assertEqual(self.sundewd.ask("fresh.example").addresses(), ["127.0.0.3"])  # in force when the command returns
         self.assertEqual(self.sundewd.tool("refresh").returncode, 0)
         self.assertEqual(self.sundewd.tool("refresh", "nonsense").returncode, 1)
+        self.assertEqual(self.sundewd.json("refresh"), [{"zone": "local", "outcome": "unchanged", "error": None}])
+        with open(os.path.join(self.sundewd.folder, "local.json"), "w") as f:
+            f.write("{")
+        done = self.sundewd.tool("--json", "refresh")
+        outcome, = json.loads(done.stdout)
+        self.assertEqual((done.returncode, outcome["zone"], outcome["outcome"]), (1, "local", "failed"))
+        self.assertIn(outcome["error"], done.stderr)
 
     def test_flush(self):
         for name in ("a.example", "b.a.example", "c.example"):
