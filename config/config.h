@@ -185,6 +185,9 @@ const char *config_embedded(size_t *length); /* the embedded default's text */
 char *config_default_state(void);
 char *config_default_control(void);
 
+/* Path of the executable sundew-feeder: beside this program, else where it is installed. Static storage: main threads only. */
+const char *config_feeder_path(void);
+
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config);
 

@@ -1,6 +1,8 @@
 /* config/defaults.c: what the configuration takes from the machine where the file is silent: folders by user, servers from
- * /etc/resolv.conf, a worker a core; and the embedded default. */
+ * /etc/resolv.conf, a worker a core, the feeder's program; and the embedded default. */
 #include <errno.h>
+#include <libgen.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -135,4 +137,17 @@ int build_machine_defaults(struct build *build, const struct node *root) {
     if (!config->forward && !node_get(root, "forward"))
         return config_system_forward(config, "/etc/resolv.conf");
     return 0;
+}
+
+const char *config_feeder_path(void) {
+    static char path[PATH_MAX + sizeof "/sundew-feeder"];
+    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    if (length > 0) {
+        path[length] = '\0';
+        size_t folder = strlen(dirname(path));
+        snprintf(path + folder, sizeof path - folder, "/sundew-feeder");
+        if (access(path, X_OK) == 0)
+            return path;
+    }
+    return SUNDEW_LIBEXECDIR "/sundew-feeder";
 }

@@ -115,14 +115,14 @@ static void run(struct job *job) {
 static void set_error(struct zone *zone, struct member *member, const char *path, const char *why) {
     if (why == NULL) {
         if (member->error != NULL)
-            link_log(&zone->feeder->link, "info", "zone %s: %s can be read again", zone->name, path);
+            link_log(&zone->feeder->link, "info", "%s: %s can be read again", zone->label, path);
         state_set(&member->error, NULL);
         return;
     }
     char text[PATH_MAX + 512];
     snprintf(text, sizeof text, "%s: %s", path, why);
     if (member->error == NULL || strcmp(member->error, text) != 0)
-        link_log(&zone->feeder->link, "warning", "zone %s: %s%s", zone->name, text,
+        link_log(&zone->feeder->link, "warning", "%s: %s%s", zone->label, text,
                  member->mark != NULL ? "; its last good rules stay" : "");
     state_set(&member->error, text);
 }
@@ -132,10 +132,10 @@ static void say_faults(const struct zone *zone, const struct reading *reading) {
         return;
     char *rest = reading->said, *line;
     while ((line = strsep(&rest, "\n")) != NULL && *line != '\0')
-        link_log(&zone->feeder->link, "warning", "zone %s: rule skipped: %s", zone->name, line);
+        link_log(&zone->feeder->link, "warning", "%s: rule skipped: %s", zone->label, line);
     if (reading->faults > FAULTS_SAID)
-        link_log(&zone->feeder->link, "warning", "zone %s: %u more rules skipped in %s (sundew zones --rejected)", zone->name,
-                 reading->faults - FAULTS_SAID, reading->path);
+        link_log(&zone->feeder->link, "warning", "%s: %u more rules skipped in %s%s", zone->label, reading->faults - FAULTS_SAID,
+                 reading->path, zone->config != NULL ? " (sundew zones --rejected)" : "");
 }
 
 static void free_reading(struct reading *reading) {
@@ -236,13 +236,13 @@ static void set_glob_error(struct zone *zone, const char *why) {
     char text[PATH_MAX + 256];
     if (why == NULL) {
         if (zone->glob_error != NULL)
-            link_log(&zone->feeder->link, "info", "zone %s: %s can be read again", zone->name, zone->shown);
+            link_log(&zone->feeder->link, "info", "%s: %s can be read again", zone->label, zone->shown);
         state_set(&zone->glob_error, NULL);
         return;
     }
     snprintf(text, sizeof text, "%s: %s", zone->shown, why);
     if (zone->glob_error == NULL || strcmp(zone->glob_error, text) != 0)
-        link_log(&zone->feeder->link, "warning", "zone %s: %s", zone->name, text);
+        link_log(&zone->feeder->link, "warning", "%s: %s", zone->label, text);
     state_set(&zone->glob_error, text);
 }
 

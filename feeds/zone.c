@@ -56,7 +56,8 @@ int zone_init(struct zone *zone, struct feeder *feeder, const struct zone_config
     zone->source = strdup(source);
     zone->shown = strdup(shown);
     if (zone->source == NULL || zone->shown == NULL ||
-        (config == NULL ? asprintf(&zone->name, ".never/%s", source) : asprintf(&zone->name, "%s", config->name)) < 0)
+        asprintf(&zone->name, "%s%s", config == NULL ? ".never/" : "", config == NULL ? source : config->name) < 0 ||
+        asprintf(&zone->label, "%s%s", config == NULL ? "never_block" : "zone ", config == NULL ? "" : config->name) < 0)
         return -ENOMEM;
     bool builtin = config != NULL && config->builtin != NULL;
     zone->is_feed = !builtin && redact_is_url(source);
@@ -94,6 +95,7 @@ void zone_done(struct zone *zone) {
     free(zone->outcome.refusals);
     state_done(&zone->state);
     free(zone->name);
+    free(zone->label);
     free(zone->source);
     free(zone->shown);
 }

@@ -27,7 +27,8 @@ struct zone {
     struct feeder *feeder;
     const struct zone_config *config; /* NULL: a never_block file */
     size_t index;                     /* in the feeder's zones */
-    char *name;                       /* of its state: the zone's, or ".never/N" */
+    char *name;                       /* of its state: the zone's, or ".never/PATH" */
+    char *label;                      /* in the log: "zone NAME" or "never_block" */
     char *source;                     /* path, glob or URL */
     char *shown;                      /* without secrets */
     enum format format;

@@ -2,8 +2,6 @@
 #include "resolver/feeder.h"
 
 #include <errno.h>
-#include <libgen.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,6 +52,7 @@ struct feeder {
     uv_timer_t sweep;    /* requests that waited too long */
     uint64_t backoff;
     unsigned restarts;
+    int start_error; /* why it couldn't even be started, as it was said; 0: it could */
     bool stopping;
     json_int_t last_id;
     struct waiting *waiting;
@@ -63,19 +62,6 @@ struct outgoing {
     uv_write_t request;
     char *text;
 };
-
-const char *feeder_path(void) {
-    static char path[PATH_MAX + sizeof "/sundew-feeder"];
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (length > 0) {
-        path[length] = '\0';
-        size_t folder = strlen(dirname(path));
-        snprintf(path + folder, sizeof path - folder, "/sundew-feeder");
-        if (access(path, X_OK) == 0)
-            return path;
-    }
-    return SUNDEW_LIBEXECDIR "/sundew-feeder";
-}
 
 bool feeder_running(const struct feeder *feeder) {
     return feeder->child != NULL;
@@ -290,8 +276,9 @@ static void bury(struct child *child) {
     }
     if (uv_now(feeder->loop) - child->started >= STEADY_MS)
         feeder->backoff = BACKOFF_FIRST_MS;
-    log_say(LOG_LEVEL_ERROR, "the feeder has ended; it is started again in %llu s, the policy in force stays",
-            (unsigned long long)feeder->backoff / 1000);
+    if (feeder->start_error == 0)
+        log_say(LOG_LEVEL_ERROR, "the feeder has ended; it is started again in %llu s, the policy in force stays",
+                (unsigned long long)feeder->backoff / 1000);
     feeder->restarts++;
     uv_timer_start(&feeder->again, on_again, feeder->backoff, 0);
     feeder->backoff = feeder->backoff * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : feeder->backoff * 2;
@@ -317,7 +304,7 @@ static int spawn(struct child *child) {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE | UV_WRITABLE_PIPE, .data.stream = (uv_stream_t *)&child->pipe},
     };
     uv_process_options_t options = {
-        .exit_cb = on_ended, .file = feeder_path(), .args = arguments, .stdio_count = CHILD_FD + 1, .stdio = stdio};
+        .exit_cb = on_ended, .file = config_feeder_path(), .args = arguments, .stdio_count = CHILD_FD + 1, .stdio = stdio};
     return uv_spawn(child->feeder->loop, &child->process, &options);
 }
 
@@ -335,12 +322,19 @@ static void start(struct feeder *feeder) {
     feeder->child = child;
     int rc = spawn(child);
     if (rc != 0) {
-        log_say(LOG_LEVEL_ERROR, "%s can't be started: %s", feeder_path(), uv_strerror(rc));
+        if (rc != feeder->start_error)
+            log_say(LOG_LEVEL_ERROR,
+                    "%s can't be started: %s; until it can, no file and no feed is read, and what policy is in force stays",
+                    config_feeder_path(), uv_strerror(rc));
+        feeder->start_error = rc;
         child->exited = true;
         uv_close((uv_handle_t *)&child->process, on_child_closed);
         bury(child);
         return;
     }
+    if (feeder->start_error != 0)
+        log_say(LOG_LEVEL_INFO, "%s could be started", config_feeder_path());
+    feeder->start_error = 0;
     uv_read_start((uv_stream_t *)&child->pipe, on_room, on_read);
     send_config(feeder);
 }

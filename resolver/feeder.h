@@ -37,7 +37,4 @@ unsigned feeder_restarts(const struct feeder *feeder);
 void feeder_stop(struct feeder *feeder);
 void feeder_free(struct feeder *feeder); /* after the loop has closed its handles */
 
-/* Path of the executable: beside this program, else where it is installed. Static storage. */
-const char *feeder_path(void);
-
 #endif

@@ -19,7 +19,7 @@ static void on_fault(void *context, const char *file, uint32_t line, uint32_t co
 /* The policy files are the feeder's to read, and the configuration with them, so that all faults are said at once: this process
  * becomes it, its faults on the same stream. */
 static int check_all(const char *path) {
-    const char *feeder = feeder_path();
+    const char *feeder = config_feeder_path();
     fflush(stdout);
     dup2(STDOUT_FILENO, STDERR_FILENO);
     if (path != NULL)

@@ -4,10 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "tool/tool.h"
 
 int tool_convert(struct tool *tool, int argc, char **argv) {
-    const char *feeder = tool_feeder();
+    const char *feeder = config_feeder_path();
     char **arguments = calloc((size_t)argc + 2, sizeof *arguments);
     if (arguments == NULL)
         return tool_failed("out of memory");

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "hits/explain.h"
 #include "policy/prefix.h"
 #include "tool/request.h"
@@ -49,8 +50,8 @@ static json_t *parameters_of(const struct wanted *wanted) {
 
 /* Runs sundew-feeder to compile the configuration's local policy into `output`. */
 static int compile(const char *config, const char *output) {
-    char *arguments[] = {(char *)tool_feeder(), (char *)"--compile", (char *)"-c", (char *)config,
-                         (char *)"-o",          (char *)output,      NULL};
+    char *arguments[] = {
+        (char *)config_feeder_path(), (char *)"--compile", (char *)"-c", (char *)config, (char *)"-o", (char *)output, NULL};
     pid_t pid;
     int status, rc = posix_spawn(&pid, arguments[0], NULL, NULL, arguments, environ);
     if (rc != 0)

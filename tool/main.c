@@ -1,8 +1,6 @@
 /* tool/main.c: `sundew`, the operator's tool: finds the command and runs it. */
 #include "tool/tool.h"
 
-#include <libgen.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,19 +51,6 @@ int tool_failed(const char *format, ...) {
     fputc('\n', stderr);
     va_end(arguments);
     return TOOL_FAILED;
-}
-
-const char *tool_feeder(void) {
-    static char path[PATH_MAX + sizeof "/sundew-feeder"];
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - 1);
-    if (length > 0) {
-        path[length] = '\0';
-        size_t folder = strlen(dirname(path));
-        snprintf(path + folder, sizeof path - folder, "/sundew-feeder");
-        if (access(path, X_OK) == 0)
-            return path;
-    }
-    return SUNDEW_LIBEXECDIR "/sundew-feeder";
 }
 
 static int help(void) {

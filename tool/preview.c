@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "config/config.h"
 #include "tool/request.h"
 #include "tool/table.h"
 #include "tool/tool.h"
@@ -35,7 +36,8 @@ static bool run_feeder(char *const *arguments, const char *report) {
 
 /* The source goes compiled to `output`, described as JSON to the file `report`. */
 static int compile(const char *source, const char *format, const char *output, const char *report) {
-    char *arguments[8] = {(char *)tool_feeder(), (char *)"--zone", (char *)source, (char *)"-o", (char *)output, NULL, NULL, NULL};
+    char *arguments[8] = {
+        (char *)config_feeder_path(), (char *)"--zone", (char *)source, (char *)"-o", (char *)output, NULL, NULL, NULL};
     if (format != NULL) {
         arguments[5] = (char *)"--format";
         arguments[6] = (char *)format;
@@ -50,7 +52,7 @@ static int add_popular(json_t *preview, const char *snapshot, const char *report
     size_t i, count = 0;
     if (arguments == NULL)
         return tool_failed("out of memory");
-    arguments[count++] = (char *)tool_feeder();
+    arguments[count++] = (char *)config_feeder_path();
     arguments[count++] = (char *)"--popular";
     arguments[count++] = (char *)snapshot;
     json_array_foreach(lists, i, entry) arguments[count++] = (char *)json_string_value(entry);

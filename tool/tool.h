@@ -35,7 +35,4 @@ int tool_usage(const char *command, const char *format, ...) __attribute__((form
 /* Says why something failed, and returns TOOL_FAILED. */
 int tool_failed(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* Path of sundew-feeder: beside this program, else where it is installed. Static storage. */
-const char *tool_feeder(void);
-
 #endif

@@ -1,5 +1,5 @@
 """The daemon's life: command line, --check, start, reload under load, signals, the end, and the feeder's death."""
-import json, os, signal, socket, subprocess, threading, time, unittest, unittest.mock
+import json, os, shutil, signal, socket, subprocess, threading, time, unittest, unittest.mock
 
 import sundew_test
 from sundew_test import Message, frame, program, query, read_frame, wait_for
@@ -310,6 +310,21 @@ class Life(sundew_test.Case):
         sundewd.write_rules(["evil.example", "later.example"])
         wait_for("reload", lambda: sundewd.tool("reload").returncode == 0)
         self.assertEqual(sundewd.ask("later.example").addresses(), ["127.0.0.3"])
+
+    def test_no_feeder(self):
+        """An installation that lacks the feeder's program is told so once, and comes to life when it is there."""
+        sundewd = self.daemon(self.upstream, rules=["evil.example"])
+        sundewd.end()
+        sundewd.arguments[0] = os.path.join(self.sub_folder("alone"), "sundewd")
+        shutil.copy(program("sundewd"), sundewd.arguments[0])
+        sundewd.launch()
+        wait_for("a word of it", lambda: "sundew-feeder can't be started" in sundewd.text())
+        self.assertEqual(sundewd.ask("evil.example").addresses(), ["127.0.0.3"])  # of the policy that was compiled before
+        time.sleep(1.2)  # another try
+        os.symlink(program("sundew-feeder"), os.path.join(os.path.dirname(sundewd.arguments[0]), "sundew-feeder"))
+        wait_for("a feeder", lambda: "could be started" in sundewd.text())
+        self.assertEqual(sundewd.text().count("sundew-feeder can't be started"), 1)
+        self.assertNotIn("the feeder has ended", sundewd.text())
 
     def test_kill_and_start_at_any_moment(self):
         """Whatever the moment: the policy in force afterwards is a whole one."""

@@ -96,6 +96,16 @@ class Tool(sundew_test.Case):
         self.assertEqual((zone["rules"], zone["stale"], zone["fetched_at"]), (1, True, read))
         self.assertGreaterEqual(zone["age_s"], 0)
 
+    def test_faults_of_a_never_block_file(self):
+        never = os.path.join(self.folder, "never.json")
+        with open(never, "w") as f:
+            f.write('{"rules": ["fine.example",\n "not fine"]}')
+        sundewd = self.daemon(policy={"never_block": [never]})
+        wait_for("a word of it", lambda: f"never_block: rule skipped: {never}:2:2: rules[1]: " in sundewd.text())
+        with open(never, "w") as f:
+            f.write("{")
+        wait_for("a word of it", lambda: f"never_block: {never}: " in sundewd.text())
+
     def test_refresh(self):
         self.sundewd.write_rules(["fresh.example"])
         self.assertEqual(self.sundewd.tool("refresh", "local").returncode, 0)
