@@ -1,19 +1,19 @@
 /* hits/dnstap.c: records to protobuf frames to libfstrm's queue. See dnstap.h. */
 #include "hits/dnstap.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fstrm.h>
-#include <netinet/in.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "hits/dnstap.pb-c.h"
+#include "hits/dnstap_link.h"
+#include "hits/text.h"
 
 enum {
-    QUEUE_FRAMES = 1024,   /* that may wait for the collector; a power of two */
+    QUEUE_FRAMES = 16384,  /* that may wait for the collector: as many as libfstrm allows */
     RECONNECT_SECONDS = 2, /* between attempts */
     IDENTITY_MAX = 256,
 };
@@ -23,75 +23,88 @@ static const char content_type[] = "protobuf:dnstap.Dnstap";
 struct dnstap {
     struct fstrm_iothr *thread;
     struct fstrm_iothr_queue *queue;
+    struct dnstap_link link;
+    struct dnstap_counts *counts;
+    struct text extra; /* of the frame in work */
     char identity[IDENTITY_MAX];
-    _Atomic uint64_t sent, lost;
 };
 
-/* A writer for the configured transport; NULL: it can't be made. */
-static struct fstrm_writer *transport(const struct config *config) {
-    struct fstrm_writer *writer = NULL;
-    struct fstrm_writer_options *options = fstrm_writer_options_init();
-    fstrm_writer_options_add_content_type(options, content_type, sizeof content_type - 1);
-    if (config->dnstap.socket != NULL) {
-        struct fstrm_unix_writer_options *unix_options = fstrm_unix_writer_options_init();
-        fstrm_unix_writer_options_set_socket_path(unix_options, config->dnstap.socket);
-        writer = fstrm_unix_writer_init(unix_options, options);
-        fstrm_unix_writer_options_destroy(&unix_options);
-    } else {
-        const struct sockaddr_storage *address = &config->dnstap.tcp->address;
-        char text[INET6_ADDRSTRLEN] = "", port[8];
-        bool v6 = address->ss_family == AF_INET6;
-        const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-        const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)address;
-        inet_ntop(address->ss_family, v6 ? (const void *)&in6->sin6_addr : (const void *)&in->sin_addr, text, sizeof text);
-        snprintf(port, sizeof port, "%u", ntohs(v6 ? in6->sin6_port : in->sin_port));
-        struct fstrm_tcp_writer_options *tcp_options = fstrm_tcp_writer_options_init();
-        fstrm_tcp_writer_options_set_socket_address(tcp_options, text);
-        fstrm_tcp_writer_options_set_socket_port(tcp_options, port);
-        writer = fstrm_tcp_writer_init(tcp_options, options);
-        fstrm_tcp_writer_options_destroy(&tcp_options);
-    }
-    fstrm_writer_options_destroy(&options);
-    return writer;
-}
-
-int dnstap_open(struct dnstap **result, const struct config *config, const char **why) {
-    *result = NULL;
-    if (config->dnstap.socket == NULL && config->dnstap.tcp == NULL) {
+static int set_address(struct dnstap_link *link, const struct config *config) {
+    struct sockaddr_un *address = (struct sockaddr_un *)&link->address;
+    if (config->dnstap.socket == NULL) {
+        link->address = config->dnstap.tcp->address;
+        link->address_length = config->dnstap.tcp->address_length;
         return 0;
     }
-    struct dnstap *dnstap = calloc(1, sizeof *dnstap);
-    struct fstrm_writer *writer = dnstap == NULL ? NULL : transport(config);
-    if (writer == NULL) {
-        free(dnstap);
-        *why = "the dnstap writer can't be made";
+    if (strlen(config->dnstap.socket) >= sizeof address->sun_path)
+        return -ENAMETOOLONG;
+    address->sun_family = AF_UNIX;
+    strcpy(address->sun_path, config->dnstap.socket);
+    link->address_length = sizeof *address;
+    return 0;
+}
+
+/* libfstrm's thread, which takes over what it is given. */
+static int start_thread(struct dnstap *dnstap) {
+    struct fstrm_writer_options *writer_options = fstrm_writer_options_init();
+    fstrm_writer_options_add_content_type(writer_options, content_type, sizeof content_type - 1);
+    struct fstrm_writer *writer = dnstap_link_writer(&dnstap->link, writer_options);
+    fstrm_writer_options_destroy(&writer_options);
+    if (writer == NULL)
         return -ENOMEM;
-    }
-    if (gethostname(dnstap->identity, sizeof dnstap->identity - 1) != 0) {
-        strcpy(dnstap->identity, "sundew");
-    }
     struct fstrm_iothr_options *options = fstrm_iothr_options_init();
     fstrm_iothr_options_set_input_queue_size(options, QUEUE_FRAMES);
     fstrm_iothr_options_set_reopen_interval(options, RECONNECT_SECONDS);
     dnstap->thread = fstrm_iothr_init(options, &writer);
     fstrm_iothr_options_destroy(&options);
     dnstap->queue = dnstap->thread == NULL ? NULL : fstrm_iothr_get_input_queue(dnstap->thread);
-    if (dnstap->queue == NULL) {
-        fstrm_writer_destroy(&writer);
-        dnstap_close(dnstap);
-        *why = "the dnstap thread can't be started";
-        return -EAGAIN;
+    fstrm_writer_destroy(&writer); /* NULL where the thread has it */
+    return dnstap->queue == NULL ? -EAGAIN : 0;
+}
+
+int dnstap_open(struct dnstap **result, const struct config *config, struct dnstap_counts *counts, const char **why) {
+    *result = NULL;
+    if (config->dnstap.socket == NULL && config->dnstap.tcp == NULL)
+        return 0;
+    struct dnstap *dnstap = calloc(1, sizeof *dnstap);
+    if (dnstap == NULL) {
+        *why = "out of memory";
+        return -ENOMEM;
     }
-    *result = dnstap;
-    return 0;
+    dnstap->counts = counts;
+    if (gethostname(dnstap->identity, sizeof dnstap->identity - 1) != 0)
+        strcpy(dnstap->identity, "sundew");
+    int error = set_address(&dnstap->link, config);
+    *why = "the socket's path is too long: at most 107 octets";
+    if (error == 0) {
+        error = start_thread(dnstap);
+        *why = "libfstrm's thread can't be started";
+    }
+    if (error != 0)
+        dnstap_close(dnstap);
+    else
+        *result = dnstap;
+    return error;
 }
 
 void dnstap_close(struct dnstap *dnstap) {
-    if (dnstap == NULL) {
+    if (dnstap == NULL)
         return;
-    }
+    dnstap_link_end(&dnstap->link);
     fstrm_iothr_destroy(&dnstap->thread);
+    text_free(&dnstap->extra);
     free(dnstap);
+}
+
+bool dnstap_same_target(const struct config *a, const struct config *b) {
+    const char *const texts[][2] = {
+        {a->dnstap.socket, b->dnstap.socket},
+        {a->dnstap.tcp != NULL ? a->dnstap.tcp->text : NULL, b->dnstap.tcp != NULL ? b->dnstap.tcp->text : NULL}};
+    for (size_t i = 0; i < 2; i++) {
+        if ((texts[i][0] == NULL) != (texts[i][1] == NULL) || (texts[i][0] != NULL && strcmp(texts[i][0], texts[i][1]) != 0))
+            return false;
+    }
+    return true;
 }
 
 /* The owner that an RPZ would have for an address rule: prefix length, then the octets or 16-bit words from the right, then the
@@ -134,7 +147,8 @@ static size_t rule_owner(const struct rule_info *info, struct prefix *prefix, ui
     }
 }
 
-static void fill_action(Dnstap__Policy *policy, enum action action) {
+/* "The policy action taken in response to the rule match": a monitored rule's is to let the answer pass. */
+static void fill_action(Dnstap__Policy *policy, const struct record *record) {
     static const int actions[ACTION_COUNT] = {
         [ACTION_LOOPBACK] = DNSTAP__POLICY__ACTION__LOCAL_DATA, [ACTION_SINKHOLE] = DNSTAP__POLICY__ACTION__LOCAL_DATA,
         [ACTION_CNAME] = DNSTAP__POLICY__ACTION__LOCAL_DATA,    [ACTION_LOCAL] = DNSTAP__POLICY__ACTION__LOCAL_DATA,
@@ -142,8 +156,11 @@ static void fill_action(Dnstap__Policy *policy, enum action action) {
         [ACTION_PASSTHRU] = DNSTAP__POLICY__ACTION__PASS,       [ACTION_DROP] = DNSTAP__POLICY__ACTION__DROP,
         [ACTION_TRUNCATE] = DNSTAP__POLICY__ACTION__TRUNCATE,   [ACTION_REFUSED] = 0,
     };
-    policy->has_action = action < ACTION_COUNT && actions[action] != 0;
-    policy->action = policy->has_action ? (Dnstap__Policy__Action)actions[action] : DNSTAP__POLICY__ACTION__LOCAL_DATA;
+    int action = record->mode == MODE_MONITOR    ? DNSTAP__POLICY__ACTION__PASS
+                 : record->action < ACTION_COUNT ? actions[record->action]
+                                                 : 0;
+    policy->has_action = action != 0;
+    policy->action = action != 0 ? (Dnstap__Policy__Action)action : DNSTAP__POLICY__ACTION__LOCAL_DATA;
 }
 
 static ProtobufCBinaryData binary(const void *data, size_t length) {
@@ -189,35 +206,54 @@ static void fill_message(Dnstap__Message *message, const struct record *record) 
     message->socket_protocol = protocols[record->protocol];
     message->query_address = address_of(&record->client);
     message->query_port = record->client_port;
-    if (response) {
-        message->type = DNSTAP__MESSAGE__TYPE__CLIENT_RESPONSE;
-        message->has_response_time_sec = message->has_response_time_nsec = message->has_response_message = true;
-        message->response_time_sec = record->ts_us / 1000000;
-        message->response_time_nsec = (uint32_t)(record->ts_us % 1000000) * 1000;
-        message->response_message = binary(octets, record->message_length);
-    } else {
-        message->type = DNSTAP__MESSAGE__TYPE__CLIENT_QUERY;
-        message->has_query_time_sec = message->has_query_time_nsec = message->has_query_message = true;
-        message->query_time_sec = record->ts_us / 1000000;
-        message->query_time_nsec = (uint32_t)(record->ts_us % 1000000) * 1000;
+    uint64_t asked_us = record->ts_us - (uint64_t)record->waited_ms * 1000;
+    message->type = response ? DNSTAP__MESSAGE__TYPE__CLIENT_RESPONSE : DNSTAP__MESSAGE__TYPE__CLIENT_QUERY;
+    message->has_query_time_sec = message->has_query_time_nsec = true;
+    message->query_time_sec = asked_us / 1000000;
+    message->query_time_nsec = (uint32_t)(asked_us % 1000000) * 1000;
+    message->has_query_message = !response;
+    if (!response) {
         message->query_message = binary(octets, record->message_length);
+        return;
     }
+    message->has_response_time_sec = message->has_response_time_nsec = message->has_response_message = true;
+    message->response_time_sec = record->ts_us / 1000000;
+    message->response_time_nsec = (uint32_t)(record->ts_us % 1000000) * 1000;
+    message->response_message = binary(octets, record->message_length);
 }
 
-static void submit(struct dnstap *dnstap, Dnstap__Dnstap *frame) {
+/* libfstrm is done with a frame: written, or thrown away for want of a connection. */
+static void release(void *octets, void *context) {
+    struct dnstap *dnstap = context;
+    free(octets);
+    atomic_fetch_add(dnstap->link.connected ? &dnstap->counts->sent : &dnstap->counts->lost, 1);
+}
+
+static void submit(struct dnstap *dnstap, const Dnstap__Dnstap *frame) {
     size_t length = dnstap__dnstap__get_packed_size(frame);
     uint8_t *octets = malloc(length);
-    if (octets == NULL) {
-        atomic_fetch_add(&dnstap->lost, 1);
-        return;
-    }
-    dnstap__dnstap__pack(frame, octets);
-    if (fstrm_iothr_submit(dnstap->thread, dnstap->queue, octets, length, fstrm_free_wrapper, NULL) != fstrm_res_success) {
+    if (octets != NULL) {
+        dnstap__dnstap__pack(frame, octets);
+        if (fstrm_iothr_submit(dnstap->thread, dnstap->queue, octets, length, release, dnstap) == fstrm_res_success)
+            return;
         free(octets);
-        atomic_fetch_add(&dnstap->lost, 1);
-        return;
     }
-    atomic_fetch_add(&dnstap->sent, 1);
+    atomic_fetch_add(&dnstap->counts->lost, 1);
+}
+
+static void put_extra(struct text *text, const char *name, const char *value) {
+    text_string(text, name);
+    text_json(text, value, strlen(value));
+}
+
+static ProtobufCBinaryData extra(struct dnstap *dnstap, const struct rule_info *info, const struct record *record) {
+    struct text *text = &dnstap->extra;
+    text->length = 0;
+    put_extra(text, "{\"zone\":", info->zone_name);
+    put_extra(text, ",\"action\":", action_name((enum action)record->action));
+    put_extra(text, ",\"mode\":", mode_name((enum mode)record->mode));
+    text_string(text, "}");
+    return binary(text->data, text->failed ? 0 : text->length);
 }
 
 void dnstap_put(struct dnstap *dnstap, const struct record *record) {
@@ -238,16 +274,10 @@ void dnstap_put(struct dnstap *dnstap, const struct record *record) {
         policy.type = (char *)(uintptr_t) "RPZ";
         policy.rule = binary(owner, rule_owner(&info, &prefix, owner));
         policy.has_rule = policy.rule.len != 0;
-        fill_action(&policy, record->action);
+        fill_action(&policy, record);
         fill_match(&policy, record, &prefix);
+        frame.extra = extra(dnstap, &info, record);
+        frame.has_extra = frame.extra.len > 0;
     }
     submit(dnstap, &frame);
-}
-
-uint64_t dnstap_sent(const struct dnstap *dnstap) {
-    return dnstap == NULL ? 0 : atomic_load(&dnstap->sent);
-}
-
-uint64_t dnstap_lost(const struct dnstap *dnstap) {
-    return dnstap == NULL ? 0 : atomic_load(&dnstap->lost);
 }

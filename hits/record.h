@@ -34,7 +34,10 @@ struct record {
     uint16_t rcode;          /* of the answer sent */
     uint16_t message_length; /* RECORD_TAP; 0 otherwise */
     uint32_t rule;
-    uint32_t spec;
+    union {
+        uint32_t spec;
+        uint32_t waited_ms; /* RECORD_TAP: for how long the query was under way */
+    };
     uint64_t ts_us; /* wall clock, microseconds since 1970 */
     struct ip client;
     struct snapshot *snapshot; /* whose rule it is; borrowed from the worker until its RECORD_RELEASE */

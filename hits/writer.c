@@ -41,6 +41,7 @@ enum {
 
 /* Something that is lost, said at most once a minute. */
 struct complaint {
+    const char *unit;     /* what is lost; NULL: lines */
     uint64_t count, said; /* in all; by the last complaint */
     uint64_t next_ms;
     int error;
@@ -89,9 +90,10 @@ struct writer {
     char *ledger_path;    /* never changes: readers use it from their threads */
     struct log_file *hits_file, *queries_file;
     struct dnstap *dnstap; /* NULL: off */
+    struct dnstap_counts dnstap_counts;
     struct syslog *syslog;
     struct text hit_lines, query_lines;
-    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss;
+    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss, dnstap_loss;
     _Atomic uint64_t hits, lines, lines_lost, ledger_lost, machines;
 };
 
@@ -103,9 +105,9 @@ static void complain(struct writer *writer, struct complaint *complaint, const c
     if (complaint->count == complaint->said || now < complaint->next_ms)
         return;
     char text[512];
-    snprintf(text, sizeof text, "%s%s%s: %llu lines lost%s%s", what, where != NULL ? " " : "", where != NULL ? where : "",
-             (unsigned long long)(complaint->count - complaint->said), complaint->error != 0 ? ": " : "",
-             complaint->error != 0 ? strerror(-complaint->error) : "");
+    snprintf(text, sizeof text, "%s%s%s: %llu %s lost%s%s", what, where != NULL ? " " : "", where != NULL ? where : "",
+             (unsigned long long)(complaint->count - complaint->said), complaint->unit != NULL ? complaint->unit : "lines",
+             complaint->error != 0 ? ": " : "", complaint->error != 0 ? strerror(-complaint->error) : "");
     writer->say(writer->say_context, "error", text);
     complaint->said = complaint->count;
     complaint->next_ms = now + WRITER_COMPLAINT_MS;
@@ -135,6 +137,9 @@ static void say_losses(struct writer *writer) {
     writer->history_loss.count = history_lost(writer->history) + asked;
     writer->history_loss.error = history_error(writer->history);
     complain(writer, &writer->history_loss, "history", NULL);
+    writer->dnstap_loss.count = atomic_load(&writer->dnstap_counts.lost);
+    writer->dnstap_loss.unit = "frames";
+    complain(writer, &writer->dnstap_loss, "dnstap: the collector is gone, or too slow", NULL);
     writer->syslog_loss.count = syslog_lost(writer->syslog);
     writer->syslog_loss.error = syslog_error(writer->syslog);
     complain(writer, &writer->syslog_loss, "syslog", syslog_where(writer->syslog));
@@ -291,9 +296,11 @@ static void pause_hunt(void *context) {
 
 static void reopen_dnstap(struct writer *writer, const struct config *config) {
     const char *why = NULL;
+    if (writer->config != NULL && dnstap_same_target(writer->config, config))
+        return;
     dnstap_close(writer->dnstap);
     writer->dnstap = NULL;
-    if (dnstap_open(&writer->dnstap, config, &why) != 0) {
+    if (dnstap_open(&writer->dnstap, config, &writer->dnstap_counts, &why) != 0) {
         char text[256];
         snprintf(text, sizeof text, "dnstap: %s", why);
         writer->say(writer->say_context, "error", text);
@@ -631,6 +638,8 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
                                    .lines_lost = atomic_load(&writer->lines_lost),
                                    .ledger_lost = atomic_load(&writer->ledger_lost),
                                    .clients = atomic_load(&writer->machines),
+                                   .dnstap_sent = atomic_load(&writer->dnstap_counts.sent),
+                                   .dnstap_lost = atomic_load(&writer->dnstap_counts.lost),
                                    .syslog_sent = syslog_sent(writer->syslog),
                                    .syslog_lost = syslog_lost(writer->syslog)};
     for (size_t i = 0; i < writer->ring_count; i++) {

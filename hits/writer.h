@@ -51,6 +51,8 @@ struct writer_stats {
     uint64_t clients;     /* machines in the ledger */
     uint64_t syslog_sent; /* lines */
     uint64_t syslog_lost;
+    uint64_t dnstap_sent; /* frames */
+    uint64_t dnstap_lost;
 };
 void writer_stats(const struct writer *writer, struct writer_stats *stats); /* any thread */
 json_t *writer_zone_hits(const struct writer *writer);                      /* [{zone, action, hits}]; any thread, new reference */

@@ -62,26 +62,70 @@ static const struct name *via_of(const struct query *query) {
     return query->via.length ? &query->via : NULL;
 }
 
-void gate_tap(struct query_env *env, const struct query *query, const uint8_t *message, size_t length) {
+bool gate_taps(const struct config *config) {
+    return config->dnstap.socket || config->dnstap.tcp;
+}
+
+static void put_tap(struct query_env *env, const struct query *query, const struct matched *matched, const struct name *via,
+                    const uint8_t *message, size_t length) {
     union {
         struct record record;
         uint8_t room[UINT16_MAX + 1];
     } space;
-    if (!env->ring)
-        return;
-    size_t size =
-        fill_record(&space.record, env, query, RECORD_TAP, query->hit ? &query->decision : NULL, query->hit ? via_of(query) : NULL);
+    size_t size = fill_record(&space.record, env, query, RECORD_TAP, matched, via);
     if (size + length > UINT16_MAX - 7)
         return; /* larger than a record can be: no collector is promised 64 KB answers */
     space.record.rcode = message[3] & FLAG_RCODE;
+    space.record.waited_ms = (uint32_t)(env->now_ms - query->began_ms);
     space.record.message_length = (uint16_t)length;
     memcpy(space.room + size, message, length);
     put_padded(env, &space.record, size + length);
 }
 
-static void monitor_hits(struct query_env *env, const struct query *query, const struct verdict *verdict, const struct name *via) {
-    for (unsigned i = 0; i < verdict->monitors; i++)
+/* The name that the chain had come to after `cnames` CNAMEs of a link; false where that is the query name, or can't be told. */
+static bool name_at(const struct query *query, unsigned link, unsigned cnames, struct name *name) {
+    if ((link == 0 && cnames == 0) || link >= query->links)
+        return false;
+    const struct answer *answer = query->link[link];
+    struct wire wire;
+    wire_init(&wire, answer_octets(answer), answer->length, WIRE_HEADER);
+    wire_name(&wire, name);
+    wire.at = answer->question;
+    for (unsigned i = 0; i < answer->ancount && cnames > 0; i++) {
+        struct wire_record record;
+        wire_record(&wire, &record);
+        if (record.type == TYPE_CNAME && (!wire_rdata_name(&wire, &record, name) || --cnames == 0))
+            break;
+    }
+    return cnames == 0;
+}
+
+void gate_tap(struct query_env *env, const struct query *query, const uint8_t *message, size_t length) {
+    if (!env->ring)
+        return;
+    for (unsigned i = 0; i < query->monitored; i++) {
+        struct name name;
+        bool via = name_at(query, query->monitor[i].link, query->monitor[i].cnames, &name);
+        put_tap(env, query, &query->monitor[i].matched, via ? &name : NULL, message, length);
+    }
+    if (query->hit)
+        put_tap(env, query, &query->decision, via_of(query), message, length);
+    else if (query->monitored == 0)
+        put_tap(env, query, NULL, NULL, message, length);
+}
+
+/* `cnames`: how many CNAMEs of the newest link lead to where they matched. */
+static void monitor_hits(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via,
+                         unsigned cnames) {
+    bool taps = verdict->monitors && gate_taps(query->view->config);
+    for (unsigned i = 0; i < verdict->monitors; i++) {
         put_record(env, query, RECORD_HIT, &verdict->monitor[i], via, RCODE_NOERROR);
+        if (!taps || query->monitored == QUERY_MONITORS_MAX)
+            continue;
+        query->monitor[query->monitored].matched = verdict->monitor[i];
+        query->monitor[query->monitored].link = query->links ? (uint8_t)(query->links - 1) : 0;
+        query->monitor[query->monitored++].cnames = (uint8_t)cnames;
+    }
     if (verdict->monitors)
         stat_add(env->stats, STAT_MONITOR_HITS, verdict->monitors);
 }
@@ -123,8 +167,9 @@ void gate_log_asked(struct query_env *env, const struct query *query, const stru
 
 /* --- the two phases --- */
 
-static enum gate judge(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via) {
-    monitor_hits(env, query, verdict, via);
+static enum gate judge(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via,
+                       unsigned cnames) {
+    monitor_hits(env, query, verdict, via, cnames);
     if (verdict->protected_)
         return GATE_OVER;
     if (!verdict->decided)
@@ -152,7 +197,7 @@ enum gate gate_query(struct query_env *env, struct query *query, const struct na
     /* The history is for what no rule matched in its time: the rest is in the hit log already. */
     if (verdict.monitors == 0 && (!verdict.decided || verdict.decision.action == ACTION_PASSTHRU))
         gate_log_asked(env, query, key);
-    return judge(env, query, &verdict, NULL);
+    return judge(env, query, &verdict, NULL, 0);
 }
 
 /* A walk along an answer. */
@@ -175,7 +220,7 @@ static enum gate ask_step(struct query_env *env, struct query *query, struct wal
     match_answer(query->view->snapshot, &key, walk->first, walk->addresses, walk->count, &query->client.address, wall_seconds(env),
                  &verdict);
     walk->blank &= verdict.blank;
-    return judge(env, query, &verdict, via ? &walk->name : NULL);
+    return judge(env, query, &verdict, via ? &walk->name : NULL, walk->cnames);
 }
 
 static enum gate walk_answer(struct query_env *env, struct query *query, const struct answer *answer, bool first_link,

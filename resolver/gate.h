@@ -23,7 +23,10 @@ enum gate gate_answer(struct query_env *env, struct query *query, struct answer 
 /* Records and counts the decision. rcode: of the reply. */
 void gate_hit(struct query_env *env, struct query *query, unsigned rcode);
 
-/* A message for dnstap: what the client sent or what it is sent, with the decision if there was a hit. */
+/* Is there a dnstap collector? */
+bool gate_taps(const struct config *config);
+
+/* A message for dnstap: what the client sent or what it is sent. One record for each hit, or, where there was none, one without. */
 void gate_tap(struct query_env *env, const struct query *query, const uint8_t *message, size_t length);
 
 /* Records for log.queries, and for the history (gate_query does so for what no rule matches; nothing where the history is off). */

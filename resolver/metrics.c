@@ -212,6 +212,8 @@ static void write_records(const struct metrics_input *input, FILE *out) {
     counter(out, "sundew_ledger_lost_total", "Hits that the ledger could not take.", writer->ledger_lost);
     counter(out, "sundew_syslog_lines_total", "Lines given to syslog.", writer->syslog_sent);
     counter(out, "sundew_syslog_lines_lost_total", "Lines that syslog could not take.", writer->syslog_lost);
+    counter(out, "sundew_dnstap_frames_total", "Frames given to the dnstap collector.", writer->dnstap_sent);
+    counter(out, "sundew_dnstap_frames_lost_total", "Frames that the dnstap collector could not take.", writer->dnstap_lost);
     gauge(out, "sundew_infected_clients", "Machines in the ledger.", (double)writer->clients);
 }
 

@@ -49,10 +49,6 @@ static void drop_links(struct query *query) {
     query->links = 0;
 }
 
-static bool taps(const struct config *config) {
-    return config->dnstap.socket || config->dnstap.tcp;
-}
-
 /* A reply of this length was written. */
 static enum query_wish send_reply(struct turn *turn, size_t length) {
     unsigned rcode = turn->reply.out[3] & FLAG_RCODE;
@@ -61,7 +57,8 @@ static enum query_wish send_reply(struct turn *turn, size_t length) {
     const struct config *config = turn->query->view->config;
     if (config->log.queries && turn->query->message.question_length)
         gate_log_query(turn->env, turn->query, rcode);
-    if (taps(config) && (turn->query->hit || config->dnstap.responses) && turn->query->message.question_length)
+    if (gate_taps(config) && (turn->query->hit || turn->query->monitored || config->dnstap.responses) &&
+        turn->query->message.question_length)
         gate_tap(turn->env, turn->query, turn->reply.out, length);
     return QUERY_REPLY;
 }
@@ -233,7 +230,7 @@ static enum query_wish apply(struct turn *turn) {
     switch ((enum action)query->decision.action) {
     case ACTION_DROP:
         gate_hit(turn->env, query, RCODE_NOERROR);
-        if (taps(query->view->config))
+        if (gate_taps(query->view->config))
             tap_dropped(turn);
         return is_tcp(query) ? QUERY_CLOSE : QUERY_DROP;
     case ACTION_TRUNCATE:
@@ -526,7 +523,7 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     query->packet = packet;
     query->pinned = query->policy_over = query->blank = query->hit = false;
     query->step = STEP_ANSWER;
-    query->links = query->kept_links = query->kept_cnames = 0;
+    query->links = query->kept_links = query->kept_cnames = query->monitored = 0;
     query->stale = NULL;
     query->began_ms = env->now_ms;
     query->via.length = 0;
@@ -535,7 +532,7 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     struct turn turn;
     turn_init(&turn, env, query, out);
     enum message_fault fault = message_parse(&query->message, packet, length);
-    if (taps(query->view->config) && query->view->config->dnstap.queries && fault == MESSAGE_OK)
+    if (gate_taps(query->view->config) && query->view->config->dnstap.queries && fault == MESSAGE_OK)
         gate_tap(env, query, packet, length);
     enum query_wish wish = LIKELY(fault == MESSAGE_OK) ? answer_or_judge(&turn) : send_fault(&turn, fault);
     if (wish == QUERY_ASK) {

@@ -26,10 +26,11 @@
 enum {
     QUERY_UDP_MAX = 1232,    /* largest UDP answer we send, and what we advertise (DNS flag day 2020) */
     QUERY_REPLY_MAX = 65535, /* room that `out` must have; QUERY_UDP_MAX is enough for a client that asks over UDP */
-    QUERY_CHAIN_MAX = 12,    /* CNAMEs followed by asking again */
-    QUERY_STALE_MS = 1800,   /* RFC 8767 section 5: client response timer */
-    QUERY_TOTAL_MS = 3900,   /* for all links of a chain (contract: an error within 4 s) */
-    QUERY_ASKED = 65536,     /* entries of query_env.asked */
+    QUERY_MONITORS_MAX = MATCH_MONITORS_MAX, /* hits of mode monitor that a response is tapped for; more are logged only */
+    QUERY_CHAIN_MAX = 12,                    /* CNAMEs followed by asking again */
+    QUERY_STALE_MS = 1800,                   /* RFC 8767 section 5: client response timer */
+    QUERY_TOTAL_MS = 3900,                   /* for all links of a chain (contract: an error within 4 s) */
+    QUERY_ASKED = 65536,                     /* entries of query_env.asked */
 };
 
 enum query_wish {
@@ -85,6 +86,11 @@ struct query {
     struct answer *stale;                 /* of ask.question: served when the deadline passes or asking fails */
     struct answer *link[QUERY_CHAIN_MAX]; /* the chain so far */
     bool link_stale[QUERY_CHAIN_MAX];
+    uint8_t monitored; /* hits of mode monitor that are kept for dnstap; 0 while it is off */
+    struct {
+        struct matched matched;
+        uint8_t link, cnames; /* where: after so many CNAMEs of that link */
+    } monitor[QUERY_MONITORS_MAX];
     struct matched decision; /* what policy decided and waits for upstream: a cname's target, break_dnssec */
     struct name via;         /* where the decision matched; length 0: at the query name */
     struct message message;

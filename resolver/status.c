@@ -55,11 +55,12 @@ static json_t *cache_json(const struct supervisor *supervisor, const uint64_t *c
 static json_t *log_json(const struct supervisor *supervisor) {
     struct writer_stats writer;
     writer_stats(supervisor->writer, &writer);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "hits", (json_int_t)writer.hits, "lines",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "hits", (json_int_t)writer.hits, "lines",
                      (json_int_t)writer.lines, "lines_lost", (json_int_t)writer.lines_lost, "ring_lost_hits",
                      (json_int_t)writer.ring_lost_hits, "ring_lost_asked", (json_int_t)writer.ring_lost_asked, "ledger_lost",
                      (json_int_t)writer.ledger_lost, "clients", (json_int_t)writer.clients, "syslog_sent",
-                     (json_int_t)writer.syslog_sent, "syslog_lost", (json_int_t)writer.syslog_lost);
+                     (json_int_t)writer.syslog_sent, "syslog_lost", (json_int_t)writer.syslog_lost, "dnstap_sent",
+                     (json_int_t)writer.dnstap_sent, "dnstap_lost", (json_int_t)writer.dnstap_lost);
 }
 
 static json_t *by_name(const uint64_t *counts, size_t first, size_t count, const char *(*name)(size_t i)) {

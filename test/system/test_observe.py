@@ -1,8 +1,8 @@
-"""Where people look: metrics, the page in a real browser, `sundew top` in a real terminal, dnstap frames at a real decoder.
+"""Where people look: metrics, the page in a real browser, `sundew top` in a real terminal.
 
 What a tool is missing for is skipped, and said. SUNDEW_SCREENSHOT=FILE leaves the page's picture there.
 """
-import base64, contextlib, json, os, re, shutil, socket, struct, subprocess, threading, unittest, urllib.error, urllib.request
+import base64, contextlib, json, os, re, shutil, subprocess, unittest, urllib.error, urllib.request
 
 from sundew_test import PATIENCE, TOP, Case, Process, free_port, program, wait_for
 
@@ -17,39 +17,6 @@ def get(port, path):
 def samples(text):
     """{series with labels: value} of a Prometheus exposition."""
     return {series: float(value) for series, value in re.findall(r"^(\w+(?:{.*})?) ([-+.\deE]+)$", text, re.M)}
-
-
-class Collector(threading.Thread):
-    """A frame streams receiver (bidirectional) on a unix socket; keeps the frames."""
-
-    READY, ACCEPT, STOP, FINISH = 4, 1, 3, 5
-    TYPE = b"protobuf:dnstap.Dnstap"
-
-    def __init__(self, path):
-        super().__init__(daemon=True)
-        self.frames, self.socket = [], socket.socket(socket.AF_UNIX)
-        self.socket.bind(path)
-        self.socket.listen(1)
-        self.start()
-
-    def run(self):
-        with contextlib.suppress(OSError):
-            connection, _ = self.socket.accept()
-            with connection, connection.makefile("rb") as stream:
-                while len(head := stream.read(4)) == 4:
-                    length = struct.unpack(">I", head)[0]
-                    if length > 0:
-                        self.frames.append(stream.read(length))
-                        continue
-                    kind = struct.unpack(">I", stream.read(struct.unpack(">I", stream.read(4))[0])[:4])[0]
-                    if kind == self.READY:
-                        body = struct.pack(">III", self.ACCEPT, 1, len(self.TYPE)) + self.TYPE
-                        connection.sendall(struct.pack(">II", 0, len(body)) + body)
-                    elif kind == self.STOP:
-                        connection.sendall(struct.pack(">III", 0, 4, self.FINISH))
-
-    def end(self):
-        self.socket.close()
 
 
 class Browser:
@@ -185,32 +152,6 @@ class Observe(Case):
         wait_for("the daemon again", lambda: "queries/s" in screen())
         subprocess.run(tmux + ["send-keys", "q"], check=True)
         wait_for("the end of top", lambda: subprocess.run(tmux + ["has-session"], capture_output=True).returncode != 0)
-
-    @unittest.skipUnless(shutil.which("protoc"), "protoc is not installed")
-    def test_dnstap_names_the_policy(self):
-        path = os.path.join(self.folder, "tap.sock")
-        collector = Collector(path)
-        self.addCleanup(collector.end)
-        sundewd = self.observed(dnstap={"socket": path})
-        wait_for("frames", lambda: sundewd.ask("nx.example", source="127.0.0.7") and collector.frames)
-        sundewd.ask("www.evil.example", source="127.0.0.8")
-
-        def decoded():
-            return [subprocess.run(["protoc", "--decode=dnstap.Dnstap", f"-I{TOP}/hits", f"{TOP}/hits/dnstap.proto"], input=frame,
-                                   capture_output=True).stdout.decode() for frame in list(collector.frames)]
-
-        wait_for("the second name", lambda: any("LOCAL_DATA" in text for text in decoded()))
-        first, last = (next(text for text in decoded() if action in text) for action in ("NXDOMAIN", "LOCAL_DATA"))
-        for wanted in ("type: CLIENT_RESPONSE", r'query_address: "\177\000\000\007"', "action: NXDOMAIN", "match: QNAME",
-                       r'rule: "\002nx\007example\000"', r'value: "\002nx\007example\000"'):
-            self.assertIn(wanted, first)
-        for wanted in ("action: LOCAL_DATA", r'rule: "\004evil\007example\000"', r'value: "\003www\004evil\007example\000"'):
-            self.assertIn(wanted, last)
-
-    def test_a_collector_that_is_gone_costs_nothing(self):
-        sundewd = self.observed(dnstap={"socket": os.path.join(self.folder, "nobody.sock"), "queries": True, "responses": True})
-        for i in range(200):
-            self.assertEqual(sundewd.ask(f"n{i}.evil.example").addresses(), ["127.0.0.3"])
 
 
 if __name__ == "__main__":
