@@ -561,17 +561,21 @@ enum query_wish query_answered(struct query_env *env, struct query *query, struc
 
 enum query_wish query_deadline(struct query_env *env, struct query *query, uint8_t *out, size_t *out_length) {
     struct turn turn;
-    struct answer *stale = query->stale;
     enum query_wish wish = QUERY_ASK;
-    query->stale = NULL;
     env->refresh = false;
     turn_init(&turn, env, query, out);
-    if (stale)
+    for (struct answer *stale; wish == QUERY_ASK && (stale = query->stale) != NULL;) { /* a chain may be stale link by link */
+        query->stale = NULL;
         wish = run(&turn, take(&turn, stale, true));
+    }
     if (wish == QUERY_ASK)
         wish = send_failure(&turn, RCODE_SERVFAIL, REPLY_EDE_UNREACHABLE);
     *out_length = turn.length;
     return wish;
+}
+
+enum query_wish query_full(struct query_env *env, struct query *query, uint8_t *out, size_t *out_length) {
+    return query->stale ? query_deadline(env, query, out, out_length) : QUERY_DROP;
 }
 
 void query_done(struct query *query) {

@@ -106,6 +106,8 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
 enum query_wish query_answered(struct query_env *env, struct query *query, struct answer *answer, uint8_t *out, size_t *out_length);
 /* Never QUERY_ASK: what stale data can't answer by now is SERVFAIL. */
 enum query_wish query_deadline(struct query_env *env, struct query *query, uint8_t *out, size_t *out_length);
+/* In place of asking upstream, when nothing more can wait: stale data if there is any, else QUERY_DROP. Never QUERY_ASK. */
+enum query_wish query_full(struct query_env *env, struct query *query, uint8_t *out, size_t *out_length);
 void query_done(struct query *query);
 
 #endif

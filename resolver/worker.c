@@ -328,9 +328,11 @@ enum outcome worker_receive(struct worker *worker, const struct client *client, 
     if (wish != QUERY_ASK)
         return outcome_of[wish];
     if (full) {
+        wish = query_full(&worker->env, query, out, out_length);
         query_done(query);
-        stat_add(&worker->stats, STAT_DROPPED, 1);
-        return OUTCOME_DROP;
+        if (wish == QUERY_DROP)
+            stat_add(&worker->stats, STAT_DROPPED, 1);
+        return outcome_of[wish];
     }
     take_slot(worker, slot);
     wish = go_on(worker, slot, wish, out, out_length);

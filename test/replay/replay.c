@@ -169,8 +169,12 @@ static enum query_wish serve(struct play *play, struct query *query, enum query_
     if (wish != QUERY_ASK)
         return wish;
     while (wish == QUERY_ASK) {
-        came(play, "  asked %s\n", question_text(&query->ask.question, text));
         const struct said *said = find_said(play, &query->ask.question);
+        if (said && !strncmp(said->message, "full", 4)) {
+            wish = query_full(&play->env, query, play->out, length);
+            break;
+        }
+        came(play, "  asked %s\n", question_text(&query->ask.question, text));
         if (said && !strncmp(said->message, "silent", 6) && query->deadline_ms) {
             came(play, "  waited %u ms\n", (unsigned)(query->deadline_ms - play->env.now_ms));
             play->env.now_ms = query->deadline_ms;
