@@ -1,7 +1,8 @@
 /* resolver/answer.c: reduces an upstream message to what its question permits, and rebuilds it in the form that the cache keeps.
  *
- * The answer section is walked from the question's name along CNAMEs and DNAMEs; nothing that this walk doesn't reach is copied. A
- * message is rejected as a whole when any of its records can't be parsed: half an answer is worse than another server's. */
+ * Every record is read once, into a table. The answer section is then walked from the question's name along CNAMEs and DNAMEs;
+ * nothing that this walk doesn't reach is copied. A message is rejected as a whole when any of its records can't be parsed: half an
+ * answer is worse than another server's. */
 #include "resolver/answer.h"
 
 #include <errno.h>
@@ -13,20 +14,37 @@ enum {
     CHAIN_MAX = 17,     /* names in one message's chain; longer ones are loops or worse */
     RECORDS_MAX = 5957, /* 65,535 octets hold no more (11 octets each) */
     PROOFS_MAX = 16,    /* NSEC or NSEC3 sets kept: an honest answer needs at most a few a chain link */
-    SECTION_ANSWER = 0, /* index of the record counts after QDCOUNT */
+    SECTION_ANSWER = 0,
     SECTION_AUTHORITY = 1,
+    RECORD_FIXED = 10, /* octets of type, class, TTL and length */
+    POINTER = 0xC0,    /* the first octet of a compression pointer, at least */
+    NOWHERE = UINT16_MAX,
+};
+
+/* A record of class IN, as it stands in the message. */
+struct entry {
+    uint32_t sketch; /* of the owner */
+    uint32_t ttl;
+    uint16_t owner; /* offset of the owner's first label, pointers resolved: who has the same has the same owner */
+    uint16_t type;
+    uint16_t rdata, rdlength;
+};
+
+/* A name that records are looked for under. */
+struct known {
+    struct name name;
+    uint32_t sketch;
+    uint16_t at; /* where it stands in the message, as struct entry's owner, or NOWHERE */
 };
 
 /* What is known while one message is read. */
 struct build {
     const struct question *question;
-    struct wire message; /* positioned at the answer section when a pass begins */
-    size_t begin[2];     /* where answer and authority sections begin */
-    uint16_t count[3];
+    struct wire message;
     uint16_t flags;
     const struct answer_limits *limits;
 
-    struct name chain[CHAIN_MAX]; /* chain[0] is the question's name, the last the name whose data is wanted */
+    struct known chain[CHAIN_MAX]; /* chain[0] is the question's name, the last the name whose data is wanted */
     unsigned names;
 
     struct wire_out out;
@@ -37,9 +55,17 @@ struct build {
     bool found;    /* the asked type stands at the chain's end */
     bool overlong; /* a DNAME makes a name of the chain's end that is too long to be one */
     bool failed;
+    unsigned begin[3]; /* where a section's entries begin, and where the last one's end */
+    struct entry entries[RECORDS_MAX];
     uint16_t ttl_at[RECORDS_MAX];
     uint8_t octets[65535];
 };
+
+/* What equal names have in common; most that differ don't. */
+static uint32_t sketch_of(const struct name *name) {
+    uint32_t first = name->length > 4 ? wire_get32(name->wire + 1) : 0;
+    return (first ^ name->wire[name->length / 2]) * 31 + name->length * 128U + name->labels;
+}
 
 static uint32_t clamp(const struct answer_limits *limits, uint32_t ttl) {
     if (ttl > INT32_MAX)
@@ -49,237 +75,352 @@ static uint32_t clamp(const struct answer_limits *limits, uint32_t ttl) {
     return ttl > limits->max_ttl ? limits->max_ttl : ttl;
 }
 
-/* Starts a pass over a section. */
-static struct wire section(const struct build *build, unsigned which) {
+/* --- reading --- */
+
+/* The name at an offset of the message, in lower case; false if there is none. */
+static bool name_at(const struct build *build, size_t at, struct name *name) {
     struct wire wire = build->message;
-    wire.at = build->begin[which];
-    return wire;
+    wire.at = at;
+    wire.bad = false;
+    wire_name(&wire, name);
+    wire_fold(name);
+    return !wire.bad;
 }
 
-/* Reads records until one of class IN; false at the section's end. */
-static bool next_record(struct wire *wire, uint16_t *left, struct wire_record *record) {
-    while (*left > 0) {
-        --*left;
-        wire_record(wire, record);
-        if (wire->bad)
-            return false;
-        if (record->class == CLASS_IN)
-            return true;
+/* Of a name that was found to be sound. */
+static uint16_t resolve(const struct build *build, size_t at) {
+    const uint8_t *data = build->message.data;
+    while (data[at] >= POINTER)
+        at = wire_get16(data + at) & WIRE_POINTER_MAX;
+    return (uint16_t)at;
+}
+
+/* Nearly every owner is the question's name or that of the record before, by a pointer. */
+static void read_owner(const struct build *build, struct wire *wire, struct entry *entry, bool first) {
+    size_t at = wire->at;
+    unsigned pointer = wire->length - at >= 2 ? wire_get16(wire->data + at) : 0;
+    if (pointer == (POINTER << 8 | WIRE_HEADER)) {
+        entry->owner = WIRE_HEADER;
+        entry->sketch = build->chain[0].sketch;
+        wire->at = at + 2;
+    } else if (!first && pointer == (POINTER << 8 | entry[-1].owner)) {
+        entry->owner = entry[-1].owner;
+        entry->sketch = entry[-1].sketch;
+        wire->at = at + 2;
+    } else {
+        struct name name;
+        wire_name(wire, &name);
+        wire_fold(&name);
+        entry->owner = wire->bad ? 0 : resolve(build, at);
+        entry->sketch = sketch_of(&name);
     }
-    return false;
 }
 
-static void emit(struct build *build, const struct wire *wire, const struct wire_record *record, uint32_t ttl, unsigned which) {
-    size_t at = build->ttls < RECORDS_MAX ? wire_copy_record(&build->out, wire, record, ttl) : 0;
-    if (at == 0) {
-        build->failed = true;
-        return;
+/* Reads a section's records behind `entries`; returns how many are there then. */
+static unsigned read_records(struct build *build, struct wire *wire, unsigned count, unsigned entries) {
+    for (unsigned first = entries; count > 0; count--) {
+        struct entry *entry = &build->entries[entries];
+        if (entries == RECORDS_MAX)
+            wire->bad = true;
+        else
+            read_owner(build, wire, entry, entries == first);
+        const uint8_t *fixed = wire_take(wire, RECORD_FIXED);
+        if (!fixed)
+            break;
+        entry->type = wire_get16(fixed);
+        entry->ttl = wire_get32(fixed + 4);
+        entry->rdlength = wire_get16(fixed + 8);
+        entry->rdata = (uint16_t)wire->at;
+        if (!wire_take(wire, entry->rdlength))
+            break;
+        entries += wire_get16(fixed + 2) == CLASS_IN;
     }
-    build->ttl_at[build->ttls++] = (uint16_t)(at - WIRE_HEADER);
-    if (ttl < build->ttl)
-        build->ttl = ttl;
-    if (which == SECTION_ANSWER)
-        build->ancount++;
-    else
-        build->nscount++;
-    if (record->type == TYPE_RRSIG)
-        build->answer_flags |= ANSWER_SIGNED;
-    if (which == SECTION_ANSWER && (record->type == TYPE_CNAME || record->type == TYPE_DNAME))
-        build->answer_flags |= ANSWER_CHAIN;
-    if (which == SECTION_ANSWER)
-        build->addresses += answer_record_addresses(wire, record, NULL, 0);
+    return entries;
 }
 
-static uint16_t covered_type(const struct wire *wire, const struct wire_record *record) {
-    return record->type == TYPE_RRSIG && record->rdlength > 18 ? wire_get16(wire->data + record->rdata_at) : 0;
+/* The question section: the very one that was asked, but for letter case. */
+static bool is_question(const struct question *question, const uint8_t *octets, size_t length) {
+    const struct name *name = &question->name;
+    if (length < name->length + 4U || wire_get16(octets + name->length) != question->type ||
+        wire_get16(octets + name->length + 2) != CLASS_IN)
+        return false;
+    if (memcmp(octets, name->wire, name->length) == 0)
+        return true;
+    struct name there = {.length = name->length};
+    memcpy(there.wire, octets, name->length);
+    wire_fold(&there);
+    return memcmp(there.wire, name->wire, name->length) == 0;
+}
+
+/* Header and question; then every record of the message must parse. */
+static int read_message(struct build *build) {
+    struct wire wire = build->message;
+    const struct question *question = build->question;
+    const uint8_t *header = wire_take(&wire, WIRE_HEADER);
+    if (!header || wire.length > UINT16_MAX)
+        return -EBADMSG;
+    build->flags = wire_get16(header + 2);
+    uint8_t rcode = build->flags & FLAG_RCODE;
+    if (wire_get16(header + 4) != 1 || !(build->flags & FLAG_QR) || (build->flags & (FLAG_OPCODE | FLAG_TC)) ||
+        (rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN && rcode != RCODE_YXDOMAIN) ||
+        !is_question(question, wire.data + wire.at, wire.length - wire.at))
+        return -EBADMSG;
+    wire.at += question->name.length + 4U;
+    build->message.folded = wire.folded = wire.at;
+    build->chain[0] = (struct known){.name = question->name, .sketch = sketch_of(&question->name), .at = WIRE_HEADER};
+    build->names = 1;
+    unsigned entries = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        build->begin[i] = entries;
+        entries = read_records(build, &wire, wire_get16(header + 6 + 2 * i), entries);
+    }
+    return wire.bad ? -EBADMSG : 0;
+}
+
+/* --- looking --- */
+
+static bool owned_by(const struct build *build, const struct entry *entry, const struct known *owner) {
+    struct name name;
+    if (entry->owner == owner->at || entry->sketch != owner->sketch)
+        return entry->owner == owner->at;
+    return name_at(build, entry->owner, &name) && name_equal(&name, &owner->name);
+}
+
+static void know_owner(const struct build *build, const struct entry *entry, struct known *known) {
+    name_at(build, entry->owner, &known->name);
+    known->sketch = entry->sketch;
+    known->at = entry->owner;
+}
+
+static struct wire_record record_of(const struct entry *entry) {
+    struct wire_record record;
+    record.owner.length = 0; /* stands elsewhere */
+    record.type = entry->type;
+    record.class = CLASS_IN;
+    record.ttl = entry->ttl;
+    record.rdlength = entry->rdlength;
+    record.rdata_at = entry->rdata;
+    return record;
+}
+
+/* The name that the rdata of a CNAME or DNAME is. */
+static bool know_target(const struct build *build, const struct entry *entry, struct known *known) {
+    struct wire_record record = record_of(entry);
+    if (!wire_rdata_name(&build->message, &record, &known->name))
+        return false;
+    known->sketch = sketch_of(&known->name);
+    known->at = resolve(build, entry->rdata);
+    return true;
+}
+
+static uint16_t covered_type(const struct build *build, const struct entry *entry) {
+    return entry->type == TYPE_RRSIG && entry->rdlength > 18 ? wire_get16(build->message.data + entry->rdata) : 0;
+}
+
+/* What of the answer section concerns a name. */
+struct sight {
+    bool wanted; /* the type that was asked for (ANY: any) */
+    unsigned cnames;
+    const struct entry *cname, *dname; /* the first CNAME; the DNAME nearest above the name */
+    struct known above;                /* that DNAME's owner */
+};
+
+static void look_at(const struct build *build, const struct known *name, struct sight *sight) {
+    uint16_t type = build->question->type;
+    sight->wanted = false;
+    sight->cnames = 0;
+    sight->cname = sight->dname = NULL;
+    for (unsigned i = build->begin[SECTION_ANSWER]; i < build->begin[SECTION_AUTHORITY]; i++) {
+        const struct entry *entry = &build->entries[i];
+        bool wanted = entry->type == type || type == TYPE_ANY;
+        if ((wanted || entry->type == TYPE_CNAME) && owned_by(build, entry, name)) {
+            sight->wanted |= wanted;
+            if (entry->type == TYPE_CNAME && sight->cnames++ == 0)
+                sight->cname = entry;
+        }
+        if (entry->type == TYPE_DNAME) {
+            struct known owner;
+            know_owner(build, entry, &owner);
+            if (owner.name.labels < name->name.labels && name_is_within(&name->name, &owner.name) &&
+                (!sight->dname || owner.name.labels > sight->above.name.labels)) {
+                sight->dname = entry;
+                sight->above = owner;
+            }
+        }
+    }
 }
 
 /* All records of one set have one TTL, the least of them (RFC 2181 section 5.2). */
-static uint32_t set_ttl(const struct build *build, const struct name *owner, uint16_t type, unsigned which) {
-    struct wire wire = section(build, which);
-    uint16_t left = build->count[which];
-    struct wire_record record;
+static uint32_t set_ttl(const struct build *build, const struct known *owner, uint16_t type, unsigned which) {
     uint32_t ttl = UINT32_MAX;
-    while (next_record(&wire, &left, &record)) {
-        if (record.type == type && record.ttl < ttl && name_equal(&record.owner, owner))
-            ttl = record.ttl;
+    for (unsigned i = build->begin[which]; i < build->begin[which + 1]; i++) {
+        const struct entry *entry = &build->entries[i];
+        if (entry->type == type && entry->ttl < ttl && owned_by(build, entry, owner))
+            ttl = entry->ttl;
     }
     return clamp(build->limits, ttl);
 }
 
+/* --- writing --- */
+
+static void put_owner(struct build *build, const struct known *owner) {
+    if (owner->at == WIRE_HEADER && owner->name.length > 1)
+        wire_put16(&build->out, POINTER << 8 | WIRE_HEADER);
+    else
+        wire_put_name(&build->out, &owner->name, true, true);
+}
+
+/* Takes account of a record that was written; ttl_at 0: it wasn't. */
+static void account(struct build *build, size_t ttl_at, uint16_t type, uint32_t ttl, unsigned which) {
+    if (ttl_at == 0 || build->ttls == RECORDS_MAX) {
+        build->failed = true;
+        return;
+    }
+    build->ttl_at[build->ttls++] = (uint16_t)(ttl_at - WIRE_HEADER);
+    if (ttl < build->ttl)
+        build->ttl = ttl;
+    if (type == TYPE_RRSIG)
+        build->answer_flags |= ANSWER_SIGNED;
+    if (which == SECTION_AUTHORITY) {
+        build->nscount++;
+        return;
+    }
+    build->ancount++;
+    if (type == TYPE_CNAME || type == TYPE_DNAME)
+        build->answer_flags |= ANSWER_CHAIN;
+}
+
+static void emit(struct build *build, const struct known *owner, const struct entry *entry, uint32_t ttl, unsigned which) {
+    struct wire_record record = record_of(entry);
+    put_owner(build, owner);
+    account(build, wire_copy_rest(&build->out, &build->message, &record, ttl), entry->type, ttl, which);
+    if (which == SECTION_ANSWER)
+        build->addresses += answer_record_addresses(&build->message, &record, NULL, 0);
+}
+
+static void emit_signatures(struct build *build, const struct known *owner, uint16_t type, uint32_t ttl, unsigned which) {
+    for (unsigned i = build->begin[which]; i < build->begin[which + 1] && !build->failed; i++)
+        if (covered_type(build, &build->entries[i]) == type && owned_by(build, &build->entries[i], owner))
+            emit(build, owner, &build->entries[i], ttl, which);
+}
+
 /* Copies the set of `type` at `owner` (ANY: all that stands there), then, where DNSSEC was asked for, its signatures. */
-static void emit_set(struct build *build, const struct name *owner, uint16_t type, unsigned which) {
-    for (int signatures = 0; signatures <= (build->question->dnssec_ok && type != TYPE_ANY); signatures++) {
-        struct wire wire = section(build, which);
-        uint16_t left = build->count[which];
-        struct wire_record record;
-        uint32_t ttl = type == TYPE_ANY ? 0 : set_ttl(build, owner, type, which);
-        while (!build->failed && next_record(&wire, &left, &record)) {
-            bool wanted = signatures ? covered_type(&wire, &record) == type : record.type == type || type == TYPE_ANY;
-            if (wanted && name_equal(&record.owner, owner))
-                emit(build, &wire, &record, type == TYPE_ANY ? clamp(build->limits, record.ttl) : ttl, which);
-        }
+static void emit_set(struct build *build, const struct known *owner, uint16_t type, unsigned which) {
+    uint32_t ttl = type == TYPE_ANY ? 0 : set_ttl(build, owner, type, which);
+    for (unsigned i = build->begin[which]; i < build->begin[which + 1] && !build->failed; i++) {
+        const struct entry *entry = &build->entries[i];
+        if ((entry->type == type || type == TYPE_ANY) && owned_by(build, entry, owner))
+            emit(build, owner, entry, type == TYPE_ANY ? clamp(build->limits, entry->ttl) : ttl, which);
     }
-}
-
-/* Finds the first record of `type` at `owner` in the answer section (type ANY: any). */
-static bool find(const struct build *build, const struct name *owner, uint16_t type, struct wire_record *record) {
-    struct wire wire = section(build, SECTION_ANSWER);
-    uint16_t left = build->count[SECTION_ANSWER];
-    while (next_record(&wire, &left, record)) {
-        if ((record->type == type || type == TYPE_ANY) && name_equal(&record->owner, owner))
-            return true;
-    }
-    return false;
-}
-
-/* Finds the DNAME nearest above a name. */
-static bool find_dname(const struct build *build, const struct name *name, struct wire_record *best) {
-    struct wire wire = section(build, SECTION_ANSWER);
-    uint16_t left = build->count[SECTION_ANSWER];
-    struct wire_record record;
-    bool any = false;
-    while (next_record(&wire, &left, &record)) {
-        if (record.type == TYPE_DNAME && record.owner.labels < name->labels && name_is_within(name, &record.owner) &&
-            (!any || record.owner.labels > best->owner.labels)) {
-            *best = record;
-            any = true;
-        }
-    }
-    return any;
-}
-
-/* What a DNAME makes of a name (RFC 6672 section 2.2); false when the outcome is too long. */
-static bool substitute(const struct name *name, const struct name *owner, const struct name *target, struct name *result) {
-    unsigned prefix = name->length - owner->length;
-    if (prefix + target->length > NAME_WIRE_MAX)
-        return false;
-    memcpy(result->wire, name->wire, prefix);
-    memcpy(result->wire + prefix, target->wire, target->length);
-    result->length = (uint8_t)(prefix + target->length);
-    result->labels = (uint8_t)(name->labels - owner->labels + target->labels);
-    return true;
+    if (build->question->dnssec_ok && type != TYPE_ANY)
+        emit_signatures(build, owner, type, ttl, which);
 }
 
 /* A CNAME that the server left to us (RFC 6672 section 3.1: with the DNAME's TTL). */
-static void emit_synthesized(struct build *build, const struct name *owner, const struct name *target, uint32_t ttl) {
-    uint8_t octets[2 * NAME_WIRE_MAX + 10];
-    struct wire_out out;
-    wire_out_init(&out, octets, sizeof octets, 0);
-    wire_put(&out, owner->wire, owner->length);
-    wire_put16(&out, TYPE_CNAME);
-    wire_put16(&out, CLASS_IN);
-    wire_put32(&out, ttl);
-    wire_put16(&out, target->length);
-    wire_put(&out, target->wire, target->length);
-    struct wire wire;
-    wire_init(&wire, octets, out.at, 0);
-    struct wire_record record;
-    wire_record(&wire, &record);
-    emit(build, &wire, &record, ttl, SECTION_ANSWER);
+static void emit_synthesized(struct build *build, const struct known *owner, const struct name *target, uint32_t ttl) {
+    struct wire_out *out = &build->out;
+    put_owner(build, owner);
+    wire_put16(out, TYPE_CNAME);
+    wire_put16(out, CLASS_IN);
+    size_t ttl_at = out->at;
+    wire_put32(out, ttl);
+    wire_put16(out, 0);
+    size_t rdata_at = out->at;
+    wire_put_name(out, target, true, false);
+    if (!out->full)
+        wire_set16(out->data + rdata_at - 2, (unsigned)(out->at - rdata_at));
+    account(build, out->full ? 0 : ttl_at, TYPE_CNAME, ttl, SECTION_ANSWER);
+}
+
+/* --- the chain --- */
+
+/* What a DNAME makes of a name (RFC 6672 section 2.2); false when the outcome is too long. */
+static bool substitute(const struct name *name, const struct name *owner, const struct name *target, struct known *result) {
+    unsigned prefix = name->length - owner->length;
+    if (prefix + target->length > NAME_WIRE_MAX)
+        return false;
+    memcpy(result->name.wire, name->wire, prefix);
+    memcpy(result->name.wire + prefix, target->wire, target->length);
+    result->name.length = (uint8_t)(prefix + target->length);
+    result->name.labels = (uint8_t)(name->labels - owner->labels + target->labels);
+    result->sketch = sketch_of(&result->name);
+    result->at = NOWHERE;
+    return true;
 }
 
 /* Goes one step along the chain: 1 a step was made, 0 the chain ends here, -1 it can't be right. */
-static int follow(struct build *build) {
-    const struct name *here = &build->chain[build->names - 1];
-    struct name target, made;
-    struct wire_record cname, dname;
-    bool has_cname = find(build, here, TYPE_CNAME, &cname);
-    bool has_dname = find_dname(build, here, &dname);
-    if (!has_cname && !has_dname)
+static int follow(struct build *build, const struct sight *sight) {
+    const struct known *here = &build->chain[build->names - 1];
+    struct known target, made;
+    if (!sight->cname && !sight->dname)
         return 0;
     if (build->names == CHAIN_MAX)
         return -1;
-    if (has_cname && !wire_rdata_name(&build->message, &cname, &target))
+    if (sight->cname && !know_target(build, sight->cname, &target))
         return -1;
-    if (has_dname) {
-        struct name onto;
-        if (!wire_rdata_name(&build->message, &dname, &onto))
+    if (sight->dname) {
+        struct known onto;
+        if (!know_target(build, sight->dname, &onto))
             return -1;
-        bool fits = substitute(here, &dname.owner, &onto, &made);
-        if (!has_cname && !fits) {
-            emit_set(build, &dname.owner, TYPE_DNAME, SECTION_ANSWER);
+        bool fits = substitute(&here->name, &sight->above.name, &onto.name, &made);
+        if (!sight->cname && !fits) {
+            emit_set(build, &sight->above, TYPE_DNAME, SECTION_ANSWER);
             build->overlong = true;
             return 0;
         }
-        if (!has_cname || (fits && name_equal(&made, &target)))
-            emit_set(build, &dname.owner, TYPE_DNAME, SECTION_ANSWER);
+        if (!sight->cname || (fits && name_equal(&made.name, &target.name)))
+            emit_set(build, &sight->above, TYPE_DNAME, SECTION_ANSWER);
     }
-    if (has_cname) {
+    if (sight->cname) {
         emit_set(build, here, TYPE_CNAME, SECTION_ANSWER);
     } else {
         target = made;
-        emit_synthesized(build, here, &target, set_ttl(build, &dname.owner, TYPE_DNAME, SECTION_ANSWER));
+        emit_synthesized(build, here, &target.name, set_ttl(build, &sight->above, TYPE_DNAME, SECTION_ANSWER));
     }
     for (unsigned i = 0; i < build->names; i++) {
-        if (name_equal(&build->chain[i], &target))
+        if (name_equal(&build->chain[i].name, &target.name))
             return -1;
     }
     build->chain[build->names++] = target;
     return 1;
 }
 
-/* True for a name that has more than one CNAME: which one holds can't be said. */
-static bool cname_ambiguous(const struct build *build, const struct name *owner) {
-    struct wire wire = section(build, SECTION_ANSWER);
-    uint16_t left = build->count[SECTION_ANSWER];
-    struct wire_record record;
-    unsigned count = 0;
-    if (left < 2)
-        return false; /* the commonest answer of all: not worth another walk */
-    while (next_record(&wire, &left, &record)) {
-        if (record.type == TYPE_CNAME && name_equal(&record.owner, owner))
-            count++;
-    }
-    return count > 1;
-}
-
 static int build_answer(struct build *build) {
     uint16_t type = build->question->type;
-    for (;;) {
-        const struct name *here = &build->chain[build->names - 1];
-        struct wire_record record;
-        if (cname_ambiguous(build, here))
-            return -EBADMSG;
-        build->found = find(build, here, type, &record);
-        if (build->found) {
+    for (int step = 1; step > 0;) {
+        const struct known *here = &build->chain[build->names - 1];
+        struct sight sight;
+        look_at(build, here, &sight);
+        if (sight.cnames > 1)
+            return -EBADMSG; /* which one holds can't be said */
+        build->found = sight.wanted;
+        if (build->found)
             emit_set(build, here, type, SECTION_ANSWER);
-            break;
-        }
-        if (type == TYPE_CNAME || type == TYPE_ANY)
-            break;
-        int step = follow(build);
+        step = build->found || type == TYPE_CNAME || type == TYPE_ANY ? 0 : follow(build, &sight);
         if (step < 0)
             return -EBADMSG;
-        if (step == 0)
-            break;
     }
     return build->failed ? -EBADMSG : 0;
 }
 
+/* --- the authority section --- */
+
 /* True if the name is at or above one of the chain's names: then the answer's question permits data of that zone. */
 static bool zone_of_chain(const struct build *build, const struct name *zone) {
     for (unsigned i = 0; i < build->names; i++) {
-        if (name_is_within(&build->chain[i], zone))
+        if (name_is_within(&build->chain[i].name, zone))
             return true;
     }
     return false;
 }
 
 /* Proofs of non-existence count only where a signature names a zone that the chain lies in. */
-static bool proof_belongs(const struct build *build, const struct name *owner, uint16_t type) {
-    struct wire wire = section(build, SECTION_AUTHORITY);
-    uint16_t left = build->count[SECTION_AUTHORITY];
-    struct wire_record record;
-    while (next_record(&wire, &left, &record)) {
-        if (covered_type(&wire, &record) != type || !name_equal(&record.owner, owner))
-            continue;
-        struct wire rdata = wire;
+static bool proof_belongs(const struct build *build, const struct known *owner, uint16_t type) {
+    for (unsigned i = build->begin[SECTION_AUTHORITY]; i < build->begin[SECTION_AUTHORITY + 1]; i++) {
+        const struct entry *entry = &build->entries[i];
         struct name signer;
-        rdata.at = record.rdata_at + 18;
-        wire_name(&rdata, &signer);
-        wire_fold(&signer);
-        if (!rdata.bad && zone_of_chain(build, &signer) && name_is_within(owner, &signer))
+        if (covered_type(build, entry) == type && owned_by(build, entry, owner) && name_at(build, entry->rdata + 18U, &signer) &&
+            zone_of_chain(build, &signer) && name_is_within(&owner->name, &signer))
             return true;
     }
     return false;
@@ -287,49 +428,46 @@ static bool proof_belongs(const struct build *build, const struct name *owner, u
 
 /* NSEC and NSEC3 prove a negative answer, or a wildcard behind a positive one. Each owner's set is copied once. */
 static void emit_proofs(struct build *build) {
-    struct wire wire = section(build, SECTION_AUTHORITY);
-    uint16_t left = build->count[SECTION_AUTHORITY];
-    struct wire_record record;
-    struct name last = {0};
+    struct known owner;
     uint16_t last_type = 0;
-    for (unsigned sets = 0; sets < PROOFS_MAX && !build->failed && next_record(&wire, &left, &record);) {
-        if (record.type != TYPE_NSEC && record.type != TYPE_NSEC3)
+    unsigned sets = 0;
+    for (unsigned i = build->begin[SECTION_AUTHORITY]; i < build->begin[SECTION_AUTHORITY + 1]; i++) {
+        const struct entry *entry = &build->entries[i];
+        if (build->failed || sets == PROOFS_MAX)
+            break;
+        if ((entry->type != TYPE_NSEC && entry->type != TYPE_NSEC3) || (entry->type == last_type && owned_by(build, entry, &owner)))
             continue;
-        if ((record.type == last_type && name_equal(&record.owner, &last)) || !proof_belongs(build, &record.owner, record.type))
+        struct known its;
+        know_owner(build, entry, &its);
+        if (!proof_belongs(build, &its, entry->type))
             continue;
-        emit_set(build, &record.owner, record.type, SECTION_AUTHORITY);
+        emit_set(build, &its, entry->type, SECTION_AUTHORITY);
         sets++;
-        last = record.owner;
-        last_type = record.type;
+        owner = its;
+        last_type = entry->type;
     }
 }
 
 /* The SOA that makes an answer negative: at or above the chain's last name. Its TTL is the negative TTL (RFC 2308 section 5). */
 static bool emit_soa(struct build *build, bool *delegation) {
-    struct wire wire = section(build, SECTION_AUTHORITY);
-    uint16_t left = build->count[SECTION_AUTHORITY];
-    struct wire_record record;
+    const struct name *end = &build->chain[build->names - 1].name;
     *delegation = false;
-    while (next_record(&wire, &left, &record)) {
-        if (record.type == TYPE_NS)
-            *delegation = true;
-        if (record.type != TYPE_SOA || !name_is_within(&build->chain[build->names - 1], &record.owner) || record.rdlength < 22)
+    for (unsigned i = build->begin[SECTION_AUTHORITY]; i < build->begin[SECTION_AUTHORITY + 1]; i++) {
+        const struct entry *entry = &build->entries[i];
+        struct known owner;
+        *delegation |= entry->type == TYPE_NS;
+        if (entry->type != TYPE_SOA || entry->rdlength < 22)
             continue;
-        uint32_t minimum = wire_get32(wire.data + record.rdata_at + record.rdlength - 4);
-        uint32_t ttl = record.ttl < minimum ? record.ttl : minimum;
-        ttl = clamp(build->limits, ttl);
+        know_owner(build, entry, &owner);
+        if (!name_is_within(end, &owner.name))
+            continue;
+        uint32_t minimum = wire_get32(build->message.data + entry->rdata + entry->rdlength - 4);
+        uint32_t ttl = clamp(build->limits, entry->ttl < minimum ? entry->ttl : minimum);
         if (ttl > build->limits->max_negative_ttl)
             ttl = build->limits->max_negative_ttl;
-        emit(build, &wire, &record, ttl, SECTION_AUTHORITY);
-        if (build->question->dnssec_ok) {
-            struct name owner = record.owner;
-            wire = section(build, SECTION_AUTHORITY);
-            left = build->count[SECTION_AUTHORITY];
-            while (!build->failed && next_record(&wire, &left, &record)) {
-                if (covered_type(&wire, &record) == TYPE_SOA && name_equal(&record.owner, &owner))
-                    emit(build, &wire, &record, ttl, SECTION_AUTHORITY);
-            }
-        }
+        emit(build, &owner, entry, ttl, SECTION_AUTHORITY);
+        if (build->question->dnssec_ok)
+            emit_signatures(build, &owner, TYPE_SOA, ttl, SECTION_AUTHORITY);
         return true;
     }
     return false;
@@ -369,36 +507,6 @@ static int conclude(struct build *build) {
     return build->failed ? -EBADMSG : 0;
 }
 
-/* Header and question; then every record of the message must parse. */
-static int check_message(struct build *build) {
-    struct wire *wire = &build->message;
-    wire_u16(wire);
-    build->flags = wire_u16(wire);
-    uint16_t questions = wire_u16(wire);
-    for (unsigned i = 0; i < 3; i++)
-        build->count[i] = wire_u16(wire);
-    struct name name;
-    wire_name(wire, &name);
-    wire_fold(&name);
-    uint16_t type = wire_u16(wire), class = wire_u16(wire);
-    if (wire->bad || questions != 1 || !(build->flags & FLAG_QR) || (build->flags & (FLAG_OPCODE | FLAG_TC)) ||
-        type != build->question->type || class != CLASS_IN || !name_equal(&name, &build->question->name))
-        return -EBADMSG;
-    uint8_t rcode = build->flags & FLAG_RCODE;
-    if (rcode != RCODE_NOERROR && rcode != RCODE_NXDOMAIN && rcode != RCODE_YXDOMAIN)
-        return -EBADMSG;
-    wire->folded = wire->at;
-    for (unsigned i = 0; i < 3; i++) {
-        if (i < 2)
-            build->begin[i] = wire->at;
-        for (unsigned n = build->count[i]; n > 0 && !wire->bad; n--) {
-            struct wire_record record;
-            wire_record(wire, &record);
-        }
-    }
-    return wire->bad ? -EBADMSG : 0;
-}
-
 static void put_question(struct build *build) {
     const struct question *question = build->question;
     wire_out_init(&build->out, build->octets, sizeof build->octets, WIRE_HEADER);
@@ -433,18 +541,16 @@ static struct answer *finish(const struct build *build, uint32_t now) {
 
 int answer_from_message(struct answer **answer, const struct question *question, const uint8_t *message, size_t length,
                         const struct answer_limits *limits, uint32_t now) {
-    struct build build; /* 80 KB of stack, of which only what is used is touched */
+    struct build build; /* 180 KB of stack, of which only what is used is touched */
     build.question = question;
     build.limits = limits;
-    build.chain[0] = question->name;
-    build.names = 1;
     build.ttls = build.addresses = 0;
     build.ttl = UINT32_MAX;
     build.ancount = build.nscount = 0;
     build.answer_flags = 0;
     build.found = build.overlong = build.failed = false;
     wire_init(&build.message, message, length, 0);
-    int error = check_message(&build);
+    int error = read_message(&build);
     if (error == 0) {
         put_question(&build);
         error = build_answer(&build);

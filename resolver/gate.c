@@ -257,7 +257,8 @@ enum gate gate_answer(struct query_env *env, struct query *query, struct answer 
     walk.first = walk.blank = true;
     walk.cnames = walk.count = 0;
     enum gate gate = GATE_OPEN;
-    if (answer->flags & (ANSWER_CHAIN | ANSWER_ADDRESSES))
+    unsigned judged = ANSWER_CHAIN | (match_has_ip_rules(query->view->snapshot) ? ANSWER_ADDRESSES : 0);
+    if (answer->flags & judged)
         gate = walk_answer(env, query, answer, first_link, &walk);
     *cnames = walk.cnames;
     if (first_link && query->blank && walk.blank && gate == GATE_OPEN)

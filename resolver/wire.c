@@ -201,9 +201,10 @@ static const struct layout *layout_of(uint16_t type) {
 
 /* False when the rdata isn't what its type demands. */
 static bool copy_rdata(struct wire_out *out, const struct wire *wire, const struct wire_record *record) {
-    const struct layout *layout = layout_of(record->type);
+    bool address = record->type == TYPE_A || record->type == TYPE_AAAA;
+    const struct layout *layout = address ? NULL : layout_of(record->type);
     if (!layout) {
-        if ((record->type == TYPE_A && record->rdlength != 4) || (record->type == TYPE_AAAA && record->rdlength != 16))
+        if (address && record->rdlength != (record->type == TYPE_A ? 4 : 16))
             return false;
         wire_put(out, wire->data + record->rdata_at, record->rdlength);
         return true;
@@ -227,16 +228,21 @@ static bool copy_rdata(struct wire_out *out, const struct wire *wire, const stru
     return true;
 }
 
-size_t wire_copy_record(struct wire_out *out, const struct wire *wire, const struct wire_record *record, uint32_t ttl) {
-    wire_put_name(out, &record->owner, true, true);
-    wire_put16(out, record->type);
-    wire_put16(out, record->class);
-    size_t ttl_at = out->at;
-    wire_put32(out, ttl);
-    size_t length_at = out->at;
-    wire_put16(out, 0);
+size_t wire_copy_rest(struct wire_out *out, const struct wire *wire, const struct wire_record *record, uint32_t ttl) {
+    size_t at = out->at;
+    uint8_t *fixed = wire_room(out, 10);
+    if (!fixed)
+        return 0;
+    wire_set16(fixed, record->type);
+    wire_set16(fixed + 2, record->class);
+    wire_set32(fixed + 4, ttl);
     if (!copy_rdata(out, wire, record) || out->full)
         return 0;
-    wire_set16(out->data + length_at, (unsigned)(out->at - length_at - 2));
-    return ttl_at;
+    wire_set16(fixed + 8, (unsigned)(out->at - at - 10));
+    return at + 4;
+}
+
+size_t wire_copy_record(struct wire_out *out, const struct wire *wire, const struct wire_record *record, uint32_t ttl) {
+    wire_put_name(out, &record->owner, true, true);
+    return wire_copy_rest(out, wire, record, ttl);
 }

@@ -221,5 +221,7 @@ size_t wire_suffix(const uint8_t *data, size_t at, unsigned skip);
  * section 4 allows it. `ttl` replaces its own. Returns the offset of the TTL field, or 0 when the rdata is malformed or the writer
  * is full (full is set only in the latter case). */
 size_t wire_copy_record(struct wire_out *out, const struct wire *wire, const struct wire_record *record, uint32_t ttl);
+/* The same behind an owner that was written already; record->owner isn't looked at. */
+size_t wire_copy_rest(struct wire_out *out, const struct wire *wire, const struct wire_record *record, uint32_t ttl);
 
 #endif

@@ -181,6 +181,79 @@ static void every_truncation(void **state) {
     }
 }
 
+/* Sets are gathered from wherever their records stand, each with the least of its TTLs; what is sent twice is kept twice. */
+static void scattered(void **state) {
+    expect("a.test", "A", true,
+           "question a.test A\n answer a.test. 9 IN RRSIG CNAME 8 2 300 20300101000000 20200101000000 1 test. AAAA\n"
+           "answer b.test. 50 IN A 192.0.2.1\n answer c.test. 1 IN A 192.0.2.9\n answer A.test. 70 IN CNAME b.test.\n"
+           "answer b.TEST. 40 IN A 192.0.2.2\n answer b.test. 60 IN RRSIG A 8 2 300 20300101000000 20200101000000 1 test. AAAA\n"
+           "answer B.test. 50 IN A 192.0.2.1\n",
+           "question a.test. IN A\nanswer a.test. 70 IN CNAME b.test.\n"
+           "answer a.test. 70 IN RRSIG CNAME 8 2 300 20300101000000 20200101000000 1 test. AAAA\n"
+           "answer b.test. 40 IN A 192.0.2.1\nanswer b.test. 40 IN A 192.0.2.2\nanswer b.test. 40 IN A 192.0.2.1\n"
+           "answer b.test. 40 IN RRSIG A 8 2 300 20300101000000 20200101000000 1 test. AAAA\n",
+           40, ANSWER_CHAIN | ANSWER_SIGNED | ANSWER_ADDRESSES);
+    expect_bad("a.test", "A",
+               "question a.test A\n answer a.test. 1 IN A 192.0.2.1\n answer A.test. 1 IN CNAME b.test.\n"
+               "answer a.test. 1 IN CNAME b.test.\n");
+    expect_bad("a.test", "A",
+               "question a.test A\n answer c.test. 1 IN CNAME A.test.\n answer b.test. 1 IN CNAME c.test.\n"
+               "answer a.test. 1 IN CNAME b.test.\n");
+}
+
+/* A message whose records stand behind the question for `name`, octet by octet. */
+static void expect_octets(const char *name, const char *type, const void *records, size_t length, unsigned answers,
+                          const char *text, uint32_t ttl, unsigned flags) {
+    struct question question = dns_question(name, type);
+    uint8_t message[1024] = {0, 0, 0x81, 0x80, 0, 1, 0, (uint8_t)answers};
+    size_t at = WIRE_HEADER;
+    memcpy(message + at, question.name.wire, question.name.length);
+    at += question.name.length;
+    wire_set16(message + at, question.type);
+    wire_set16(message + at + 2, CLASS_IN);
+    at += 4;
+    memcpy(message + at, records, length);
+    for (size_t cut = 0; cut < at + length; cut++) {
+        uint8_t *exact = malloc(cut ? cut : 1);
+        struct answer *none = NULL;
+        memcpy(exact, message, cut);
+        assert_int_equal(answer_from_message(&none, &question, exact, cut, &limits, 1000), -EBADMSG);
+        free(exact);
+    }
+    struct answer *answer;
+    assert_int_equal(answer_from_message(&answer, &question, message, at + length, &limits, 1000), 0);
+    assert_string_equal(text_of(answer), text);
+    assert_int_equal(answer->ttl, ttl);
+    assert_int_equal(answer->flags, flags);
+    answer_unref(answer);
+}
+#define OCTETS(octets) octets, sizeof(octets) - 1
+#define A_RECORD(ttl, last) "\0\1\0\1\0\0\0" ttl "\0\4\300\0\2" last
+
+/* However an owner is written, it is the same name: by a pointer to the question (12) or into rdata (36), or in full. */
+static void pointers(void **state) {
+    expect_octets("a.test", "A",
+                  OCTETS("\300\14\0\5\0\1\0\0\0\24\0\4\1B\300\16" /* a.test CNAME B.test, at 36 */
+                         "\300\44" A_RECORD("\36", "\1")          /* by pointer, twice in a row */
+                         "\300\44" A_RECORD("\12", "\2")          /* */
+                         "\1b\4TEST\0" A_RECORD("\50", "\3")      /* in full */
+                         "\1b\300\16" A_RECORD("\50", "\4")),     /* half and half */
+                  5,
+                  "question a.test. IN A\nanswer a.test. 20 IN CNAME B.test.\nanswer B.test. 10 IN A 192.0.2.1\n"
+                  "answer B.test. 10 IN A 192.0.2.2\nanswer B.test. 10 IN A 192.0.2.3\nanswer B.test. 10 IN A 192.0.2.4\n",
+                  10, ANSWER_CHAIN | ANSWER_ADDRESSES);
+    expect_octets(".", "NS", OCTETS("\300\14\0\2\0\1\0\0\0\12\0\3\1a\0\0\0\2\0\1\0\0\0\5\0\2\300\35"), 2,
+                  "question . IN NS\nanswer . 5 IN NS a.\nanswer . 5 IN NS a.\n", 5, 0);
+    expect_octets("a.test", "MX", OCTETS("\300\14\0\17\0\1\0\0\0\12\0\6\0\7\1m\300\16"), 1,
+                  "question a.test. IN MX\nanswer a.test. 10 IN MX 7 m.test.\n", 10, 0);
+    /* The name that a DNAME makes stands nowhere in the message; an owner may stand in the header. */
+    expect_octets("x.o.test", "A",
+                  OCTETS("\300\16\0\47\0\1\0\0\0\12\0\3\1n\0"
+                         "\300\0" A_RECORD("\5", "\1")),
+                  2, "question x.o.test. IN A\nanswer o.test. 10 IN DNAME n.\nanswer x.o.test. 10 IN CNAME x.n.\n", 10,
+                  ANSWER_CHAIN | ANSWER_PARTIAL);
+}
+
 static void failure(void **state) {
     struct question question = dns_question("a.test", "A");
     struct answer *answer = answer_failure(&question, RCODE_SERVFAIL, 22, 5, 1000);
@@ -193,9 +266,9 @@ static void failure(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(positive), cmocka_unit_test(signatures),       cmocka_unit_test(chains),   cmocka_unit_test(dnames),
-        cmocka_unit_test(overlong), cmocka_unit_test(negatives),        cmocka_unit_test(rejected), cmocka_unit_test(any),
-        cmocka_unit_test(failure),  cmocka_unit_test(every_truncation),
+        cmocka_unit_test(positive), cmocka_unit_test(signatures),       cmocka_unit_test(chains),    cmocka_unit_test(dnames),
+        cmocka_unit_test(overlong), cmocka_unit_test(negatives),        cmocka_unit_test(rejected),  cmocka_unit_test(any),
+        cmocka_unit_test(failure),  cmocka_unit_test(every_truncation), cmocka_unit_test(scattered), cmocka_unit_test(pointers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
