@@ -49,8 +49,9 @@ struct slot {
 
 struct shard {
     _Alignas(64) pthread_mutex_t lock;
-    struct slot *slots; /* capacity + SPILL, or NULL */
-    uint32_t capacity;
+    /* Written under the lock; cache_prefetch reads them without it, and what it makes of an old value is a useless hint. */
+    _Atomic(struct slot *) slots; /* capacity + SPILL, or NULL */
+    _Atomic uint32_t capacity;
     uint32_t hand;
     uint32_t serve_stale; /* as last told */
     /* Written under the lock; read without it by cache_stats alone. */
@@ -100,8 +101,12 @@ static uint8_t key_flags(const struct cache_key *key) {
     return (uint8_t)((key->dnssec_ok ? SLOT_DNSSEC_OK : 0) | (key->checking_disabled ? SLOT_CHECKING_DISABLED : 0));
 }
 
+static size_t shard_of(uint64_t hash) {
+    return hash >> (64 - SHARD_BITS);
+}
+
 static struct shard *shard_lock(struct cache *cache, uint64_t hash) {
-    struct shard *shard = &cache->shards[hash >> (64 - SHARD_BITS)];
+    struct shard *shard = &cache->shards[shard_of(hash)];
     pthread_mutex_lock(&shard->lock);
     return shard;
 }
@@ -131,9 +136,10 @@ static bool slot_matches(const struct slot *slot, const struct cache_key *key, u
 }
 
 static struct slot *slot_find(const struct shard *shard, const struct cache_key *key, uint32_t hash) {
-    if (!shard->slots)
+    struct slot *slots = shard->slots;
+    if (!slots)
         return NULL;
-    for (struct slot *slot = shard->slots + slot_home(hash, shard->capacity); slot->answer; slot++)
+    for (struct slot *slot = slots + slot_home(hash, shard->capacity); slot->answer; slot++)
         if (slot_matches(slot, key, hash))
             return slot;
     return NULL;
@@ -270,6 +276,14 @@ struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint3
     if (expired)
         answer_unref(expired);
     return answer;
+}
+
+void cache_prefetch(const struct cache *cache, const struct cache_key *key) {
+    uint64_t hash = key_hash(key);
+    const struct shard *shard = &cache->shards[shard_of(hash)];
+    uintptr_t slots = (uintptr_t)atomic_load_explicit(&shard->slots, memory_order_relaxed);
+    uint32_t capacity = atomic_load_explicit(&shard->capacity, memory_order_relaxed);
+    __builtin_prefetch((const void *)(slots + slot_home((uint32_t)hash, capacity) * sizeof(struct slot)));
 }
 
 enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_t now, struct answer **answer) {

@@ -6,7 +6,7 @@
 /* Fills in all that every kind of record says; returns the octets that record and names take. */
 static size_t fill_record(struct record *record, const struct query_env *env, const struct query *query, enum record_kind kind,
                           const struct matched *matched, const struct name *via) {
-    const struct message *message = &query->message;
+    const struct message *message = query->message;
     const struct name *qname = &message->question.name;
     *record = (struct record){
         .kind = (uint8_t)kind,
@@ -149,9 +149,9 @@ void gate_log_asked(struct query_env *env, const struct query *query, const stru
     if (!env->asked)
         return;
     memcpy(address, query->client.address.bytes, sizeof address);
-    if (query->message.has_mac && query->client.trusted) {
+    if (query->message->has_mac && query->client.trusted) {
         uint64_t mac = 0;
-        memcpy(&mac, query->message.mac, sizeof query->message.mac);
+        memcpy(&mac, query->message->mac, sizeof query->message->mac);
         address[1] ^= mac * 0xA0761D6478BD642Fu;
     }
     uint64_t hour = env->wall_us / 1000000 / HOUR;
@@ -225,7 +225,7 @@ static enum gate ask_step(struct query_env *env, struct query *query, struct wal
 
 static enum gate walk_answer(struct query_env *env, struct query *query, const struct answer *answer, bool first_link,
                              struct walk *walk) {
-    uint16_t type = query->message.question.type;
+    uint16_t type = query->message->question.type;
     bool ip_rules = match_has_ip_rules(query->view->snapshot);
     struct wire wire;
     wire_init(&wire, answer_octets(answer), answer->length, WIRE_HEADER);

@@ -35,6 +35,13 @@ union control {
                      : CMSG_SPACE(sizeof(struct in_pktinfo))];
 };
 
+/* What a message's answer needs to find its way, beside what the worker is told of it. */
+struct received {
+    unsigned at; /* in in[] */
+    struct ip local;
+    uint32_t interface;
+};
+
 struct listener {
     struct worker *worker;
     struct udp_socket *sockets;
@@ -46,6 +53,8 @@ struct listener {
     struct iovec in_data[LISTENER_BATCH], out_data[LISTENER_BATCH];
     union peer in_peer[LISTENER_BATCH], out_peer[LISTENER_BATCH];
     union control in_control[LISTENER_BATCH], out_control[LISTENER_BATCH];
+    struct incoming incoming[WORKER_BATCH];
+    struct received received[WORKER_BATCH];
     uint8_t in_packet[LISTENER_BATCH][LISTENER_PACKET_MAX + PACKET_GAP];
     uint8_t out_packet[LISTENER_BATCH][QUERY_UDP_MAX + PACKET_GAP];
 };
@@ -187,46 +196,62 @@ static bool unwrap(struct client *client, const uint8_t **packet, size_t *length
     return true;
 }
 
-/* One received message: answered into the outgoing batch, or not. */
-static void receive(struct listener *listener, struct udp_socket *sock, unsigned i) {
-    struct mmsghdr *in = &listener->in[i];
-    struct ip local = {0};
-    uint32_t interface = 0;
-    if (sock->wildcard && !get_local(&in->msg_hdr, &local, &interface))
-        return;
-    struct client client = client_of(&listener->in_peer[i]);
-    if (client.port == 0)
-        return; /* can't be answered; only a forger asks from it */
-    const uint8_t *packet = listener->in_packet[i];
-    size_t octets = in->msg_len;
-    client.trusted = worker_trusts(listener->worker, &client.address);
-    if (client.trusted && !unwrap(&client, &packet, &octets)) {
+/* Makes the message at `at` the n-th of those to be answered. False if there is nobody to answer. */
+static bool accept_message(struct listener *listener, const struct udp_socket *sock, unsigned at, unsigned n) {
+    struct mmsghdr *in = &listener->in[at];
+    struct received *received = &listener->received[n];
+    struct incoming *incoming = &listener->incoming[n];
+    *received = (struct received){.at = at};
+    if (sock->wildcard && !get_local(&in->msg_hdr, &received->local, &received->interface))
+        return false;
+    incoming->client = client_of(&listener->in_peer[at]);
+    if (incoming->client.port == 0)
+        return false; /* can't be answered; only a forger asks from it */
+    incoming->packet = listener->in_packet[at];
+    incoming->length = in->msg_len;
+    incoming->whole = (in->msg_hdr.msg_flags & MSG_TRUNC) == 0;
+    incoming->client.trusted = worker_trusts(listener->worker, &incoming->client.address);
+    if (incoming->client.trusted && !unwrap(&incoming->client, &incoming->packet, &incoming->length)) {
         stat_add(worker_counters(listener->worker), STAT_BAD_PACKETS, 1);
-        return;
+        return false;
     }
+    return true;
+}
+
+/* The n-th accepted message: answered into the outgoing batch, or not. */
+static void answer(struct listener *listener, struct udp_socket *sock, unsigned n) {
+    const struct received *received = &listener->received[n];
     unsigned at = reserve(listener, sock);
     size_t length;
     struct origin *origin;
-    bool whole = (in->msg_hdr.msg_flags & MSG_TRUNC) == 0;
-    enum outcome outcome =
-        worker_receive(listener->worker, &client, packet, octets, whole, listener->out_packet[at], &length, &origin);
+    enum outcome outcome = worker_receive(listener->worker, &listener->incoming[n], listener->out_packet[at], &length, &origin);
     if (outcome == OUTCOME_SEND) {
         listener->out_data[at].iov_len = length;
-        listener->out_peer[at] = listener->in_peer[i];
-        listener->out[at].msg_hdr.msg_namelen = in->msg_hdr.msg_namelen;
+        listener->out_peer[at] = listener->in_peer[received->at];
+        listener->out[at].msg_hdr.msg_namelen = listener->in[received->at].msg_hdr.msg_namelen;
         if (sock->wildcard)
-            set_local(&listener->out[at].msg_hdr, &listener->out_control[at], &local, interface);
+            set_local(&listener->out[at].msg_hdr, &listener->out_control[at], &received->local, received->interface);
         else
             listener->out[at].msg_hdr.msg_controllen = 0;
         listener->out_count++;
     } else if (outcome == OUTCOME_LATER) {
         origin->deliver = deliver;
         origin->carrier = sock;
-        origin->peer = listener->in_peer[i];
-        origin->local = local;
-        origin->interface = interface;
+        origin->peer = listener->in_peer[received->at];
+        origin->local = received->local;
+        origin->interface = received->interface;
         sock->owed++;
     }
+}
+
+/* Received messages [from, to): all are accepted and expected before the first is answered. */
+static void answer_some(struct listener *listener, struct udp_socket *sock, unsigned from, unsigned to) {
+    unsigned count = 0;
+    for (unsigned at = from; at < to; at++)
+        count += accept_message(listener, sock, at, count);
+    worker_expect(listener->worker, listener->incoming, count);
+    for (unsigned n = 0; n < count; n++)
+        answer(listener, sock, n);
 }
 
 /* Lays out the first `count` headers for the kernel to fill. It overwrites what it used, so only that is laid out again. */
@@ -243,13 +268,14 @@ static bool turn(struct listener *listener, struct udp_socket *sock) {
     if (listener->ready != sock)
         lay_out(listener, sock, LISTENER_BATCH);
     listener->ready = sock;
-    int count = recvmmsg(sock->fd, listener->in, LISTENER_BATCH, MSG_DONTWAIT, NULL);
-    if (count <= 0)
-        return count < 0 && errno != EAGAIN && errno != EWOULDBLOCK; /* an ICMP error was read off the socket: read on */
+    int got = recvmmsg(sock->fd, listener->in, LISTENER_BATCH, MSG_DONTWAIT, NULL);
+    if (got <= 0)
+        return got < 0 && errno != EAGAIN && errno != EWOULDBLOCK; /* an ICMP error was read off the socket: read on */
     worker_tick(listener->worker);
-    for (unsigned i = 0; i < (unsigned)count; i++)
-        receive(listener, sock, i);
-    lay_out(listener, sock, (unsigned)count);
+    unsigned count = (unsigned)got;
+    for (unsigned from = 0; from < count; from += WORKER_BATCH)
+        answer_some(listener, sock, from, count - from < WORKER_BATCH ? count : from + WORKER_BATCH);
+    lay_out(listener, sock, count);
     listener_flush(listener);
     return count == LISTENER_BATCH;
 }

@@ -1,6 +1,7 @@
 /* resolver/listener.h: one worker's UDP: receives in batches, answers in batches.
  *
- * recvmmsg fills a batch, each message is answered into the outgoing batch, one sendmmsg sends it. Nothing blocks and nothing is
+ * recvmmsg fills a batch, its messages are read ahead some at a time (worker_expect) and answered into the outgoing batch, one
+ * sendmmsg sends it. Nothing blocks and nothing is
  * sent twice: what the kernel doesn't take is counted (STAT_SENT_LOST). Late answers join the next batch that leaves. On a wildcard
  * address the answer leaves from the address that was asked (IP_PKTINFO). The worker's thread. */
 #ifndef SUNDEW_RESOLVER_LISTENER_H

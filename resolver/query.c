@@ -39,7 +39,7 @@ static bool is_tcp(const struct query *query) {
 static void turn_init(struct turn *turn, struct query_env *env, struct query *query, uint8_t *out) {
     turn->env = env;
     turn->query = query;
-    turn->reply = (struct reply){.message = &query->message, .packet = query->packet, .out = out, .tcp = is_tcp(query)};
+    turn->reply = (struct reply){.message = query->message, .packet = query->packet, .out = out, .tcp = is_tcp(query)};
     turn->length = 0;
 }
 
@@ -55,10 +55,10 @@ static enum query_wish send_reply(struct turn *turn, size_t length) {
     turn->length = length;
     stat_add(turn->env->stats, STAT_RCODE_0 + rcode, 1);
     const struct config *config = turn->query->view->config;
-    if (config->log.queries && turn->query->message.question_length)
+    if (config->log.queries && turn->query->message->question_length)
         gate_log_query(turn->env, turn->query, rcode);
     if (gate_taps(config) && (turn->query->hit || turn->query->monitored || config->dnstap.responses) &&
-        turn->query->message.question_length)
+        turn->query->message->question_length)
         gate_tap(turn->env, turn->query, turn->reply.out, length);
     return QUERY_REPLY;
 }
@@ -140,7 +140,7 @@ static enum query_wish send_target(struct turn *turn, const struct name *target)
 /* --- carrying out a decision --- */
 
 static const struct name *matched_name(const struct query *query) {
-    return query->via.length ? &query->via : &query->message.question.name;
+    return query->via.length ? &query->via : &query->message->question.name;
 }
 
 /* The name that a cname rule points to; false if it grows too long (YXDOMAIN). */
@@ -154,7 +154,7 @@ static bool target_name(const struct query *query, struct name *result) {
         *result = *target;
         return true;
     }
-    const struct name *qname = &query->message.question.name;
+    const struct name *qname = &query->message->question.name;
     unsigned prefix = qname->length - 1U;
     if (prefix + target->length > NAME_WIRE_MAX)
         return false;
@@ -175,12 +175,12 @@ static enum query_wish apply_cname(struct turn *turn) {
         put_kept(turn, &parts);
         return send_reply(turn, reply_end(&parts, RCODE_YXDOMAIN, false));
     }
-    uint16_t type = query->message.question.type;
+    uint16_t type = query->message->question.type;
     gate_hit(turn->env, query, RCODE_NOERROR);
     if (type == TYPE_CNAME || type == TYPE_ANY)
         return send_target(turn, &target);
     query->step = STEP_TARGET;
-    query->ask.question = query->message.question;
+    query->ask.question = query->message->question;
     query->ask.question.name = target;
     query->ask.question.dnssec_ok = false; /* an answer that policy made isn't signed */
     return QUERY_LOOK;
@@ -196,7 +196,7 @@ static bool points_to_itself(const struct query *query) {
 static enum query_wish apply_records(struct turn *turn) {
     struct query *query = turn->query;
     struct answer_bytes bytes;
-    match_answer_bytes(query->view->snapshot, &query->decision, query->message.question.type, &bytes);
+    match_answer_bytes(query->view->snapshot, &query->decision, query->message->question.type, &bytes);
     const struct name *name = matched_name(query);
     unsigned skip = query->decision.trigger == TRIGGER_DOMAIN ? name->labels - query->decision.labels : 0;
     bool extended = query->view->config->policy.extended_errors;
@@ -218,7 +218,7 @@ static enum query_wish apply_records(struct turn *turn) {
 static void tap_dropped(struct turn *turn) {
     const struct query *query = turn->query;
     uint8_t octets[WIRE_HEADER + WIRE_QUESTION_MAX];
-    size_t length = (size_t)WIRE_HEADER + query->message.question_length;
+    size_t length = (size_t)WIRE_HEADER + query->message->question_length;
     memcpy(octets, query->packet, length);
     wire_set16(octets + 10, 0);
     gate_tap(turn->env, query, octets, length);
@@ -249,7 +249,7 @@ static enum query_wish apply(struct turn *turn) {
 /* --- gathering links --- */
 
 static bool respects_dnssec(const struct query *query) {
-    return query->message.dnssec_ok && !query->view->config->policy.break_dnssec;
+    return query->message->dnssec_ok && !query->view->config->policy.break_dnssec;
 }
 
 static bool any_signed(const struct query *query) {
@@ -330,7 +330,7 @@ static enum query_wish judge_signed(struct turn *turn) {
     }
     /* A cname's target takes the truth's place among the links; a truncate over TCP asks for the truth again, from the cache. */
     drop_links(query);
-    query->ask.question = query->message.question;
+    query->ask.question = query->message->question;
     return apply(turn);
 }
 
@@ -381,9 +381,8 @@ static enum query_wish consider(struct turn *turn, struct answer *answer, enum c
     return QUERY_ASK;
 }
 
-static struct answer *look(const struct turn *turn, const struct question *question, const struct name_key *key,
-                           enum cache_state *state) {
-    struct cache_key cached = {
+static struct cache_key cache_key_of(const struct question *question, const struct name_key *key) {
+    return (struct cache_key){
         .hash = key->hash[key->labels],
         .name = key->wire,
         .length = key->length,
@@ -391,8 +390,12 @@ static struct answer *look(const struct turn *turn, const struct question *quest
         .checking_disabled = question->checking_disabled,
         .type = question->type,
     };
-    *state = CACHE_MISS;
-    return cache_get(turn->env->cache, &cached, now_s(turn->env), turn->query->view->config->cache.serve_stale, state);
+}
+
+static struct answer *look(const struct query_env *env, const struct view *view, const struct question *question,
+                           const struct name_key *key, enum cache_state *state) {
+    struct cache_key cached = cache_key_of(question, key);
+    return cache_get(env->cache, &cached, now_s(env), view->config->cache.serve_stale, state);
 }
 
 /* What is served locally of a name that a chain or a rule leads to, in the form of an answer; NULL if it isn't (or without memory:
@@ -433,7 +436,7 @@ static enum query_wish run(struct turn *turn, enum query_wish wish) {
             continue;
         }
         name_key_init(&key, question->name.wire, question->name.length, query->view->seed);
-        answer = look(turn, question, &key, &state);
+        answer = look(turn->env, query->view, question, &key, &state);
         wish = consider(turn, answer, state);
     }
     return wish;
@@ -456,7 +459,7 @@ static enum query_wish send_fault(struct turn *turn, enum message_fault fault) {
 /* Policy first: an operator may list names that are served locally, too. Then what the cache said. */
 static enum query_wish begin(struct turn *turn, const struct name_key *key, struct answer *answer, enum cache_state state) {
     struct query *query = turn->query;
-    const struct question *question = &query->message.question;
+    const struct question *question = &query->message->question;
     enum query_wish wish = QUERY_LOOK;
     enum gate gate = gate_query(turn->env, query, key);
     query->policy_over = gate == GATE_OVER;
@@ -488,39 +491,80 @@ static enum query_wish begin(struct turn *turn, const struct name_key *key, stru
     return run(turn, consider(turn, answer, state));
 }
 
-/* The query will wait: what it needs must outlive the packet. */
+/* The query will wait: what it needs must outlive packet and arrival. */
 static void keep(struct query *query) {
-    memcpy(query->head, query->packet, (size_t)WIRE_HEADER + query->message.question_length);
+    query->kept = *query->message;
+    query->message = &query->kept;
+    memcpy(query->head, query->packet, (size_t)WIRE_HEADER + query->kept.question_length);
     query->packet = query->head;
     query->view->pins++;
     query->pinned = true;
 }
 
-static enum query_wish answer_or_judge(struct turn *turn) {
+/* True if neither phase of policy would match anything: what the answer remembers of it. */
+static bool known_blank(const struct view *view, const struct answer *answer) {
+    return atomic_load_explicit(&answer->blank, memory_order_relaxed) == view->generation;
+}
+
+static enum query_wish answer_or_judge(struct turn *turn, const struct arrival *arrival) {
     struct query_env *env = turn->env;
     struct query *query = turn->query;
-    const struct question *question = &query->message.question;
-    struct name_key key;
-    enum cache_state state;
-    name_key_init(&key, question->name.wire, question->name.length, query->view->seed);
-    struct answer *answer = look(turn, question, &key, &state);
-    if (LIKELY(answer && state == CACHE_FRESH && !(answer->flags & (ANSWER_FAILURE | ANSWER_PARTIAL)) &&
-               atomic_load_explicit(&answer->blank, memory_order_relaxed) == query->view->generation &&
-               !match_has_client_rules(query->view->snapshot))) {
+    struct answer *answer = arrival->answer;
+    if (LIKELY(answer && arrival->state == CACHE_FRESH && !(answer->flags & (ANSWER_FAILURE | ANSWER_PARTIAL)) &&
+               known_blank(query->view, answer) && !match_has_client_rules(query->view->snapshot))) {
         stat_add(env->stats, STAT_CACHE_HITS, 1);
-        gate_log_asked(env, query, &key);
+        gate_log_asked(env, query, &arrival->key);
         enum query_wish wish = send_reply(turn, reply_answer(&turn->reply, answer, age_of(env, answer), false));
         answer_unref(answer);
         return wish;
     }
-    return begin(turn, &key, answer, state);
+    return begin(turn, &arrival->key, answer, arrival->state);
 }
 
-enum query_wish query_begin(struct query_env *env, const struct client *client, const uint8_t *packet, size_t length,
-                            struct query *query, uint8_t *out, size_t *out_length) {
+static void read_arrival(const struct query_env *env, struct arrival *arrival) {
+    arrival->answer = NULL;
+    arrival->fault = message_parse(&arrival->message, arrival->packet, arrival->length);
+    const struct name *name = &arrival->message.question.name;
+    if (LIKELY(arrival->fault == MESSAGE_OK))
+        name_key_init(&arrival->key, name->wire, name->length, env->view->seed);
+}
+
+static void look_up_arrival(const struct query_env *env, struct arrival *arrival) {
+    if (LIKELY(arrival->fault == MESSAGE_OK))
+        arrival->answer = look(env, env->view, &arrival->message.question, &arrival->key, &arrival->state);
+}
+
+void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count) {
+    if (count == 1) {
+        read_arrival(env, arrivals);
+        look_up_arrival(env, arrivals);
+        return;
+    }
+    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+        read_arrival(env, arrival);
+        if (arrival->fault != MESSAGE_OK)
+            continue;
+        struct cache_key cached = cache_key_of(&arrival->message.question, &arrival->key);
+        cache_prefetch(env->cache, &cached);
+    }
+    const struct snapshot *snapshot = env->view->snapshot;
+    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+        look_up_arrival(env, arrival);
+        if (arrival->fault == MESSAGE_OK && !arrival->answer)
+            match_prefetch(snapshot, &arrival->key);
+    }
+    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+        if (arrival->fault == MESSAGE_OK && !arrival->answer)
+            match_prefetch_rules(snapshot, &arrival->key);
+    }
+}
+
+enum query_wish query_admit(struct query_env *env, const struct client *client, struct arrival *arrival, struct query *query,
+                            uint8_t *out, size_t *out_length) {
     query->client = *client;
     query->view = env->view;
-    query->packet = packet;
+    query->message = &arrival->message;
+    query->packet = arrival->packet;
     query->pinned = query->policy_over = query->blank = query->hit = false;
     query->step = STEP_ANSWER;
     query->links = query->kept_links = query->kept_cnames = query->monitored = 0;
@@ -531,10 +575,10 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     stat_add(env->stats, is_tcp(query) ? STAT_QUERIES_TCP : STAT_QUERIES_UDP, 1);
     struct turn turn;
     turn_init(&turn, env, query, out);
-    enum message_fault fault = message_parse(&query->message, packet, length);
-    if (gate_taps(query->view->config) && query->view->config->dnstap.queries && fault == MESSAGE_OK)
-        gate_tap(env, query, packet, length);
-    enum query_wish wish = LIKELY(fault == MESSAGE_OK) ? answer_or_judge(&turn) : send_fault(&turn, fault);
+    bool whole = arrival->fault == MESSAGE_OK;
+    if (gate_taps(query->view->config) && query->view->config->dnstap.queries && whole)
+        gate_tap(env, query, arrival->packet, arrival->length);
+    enum query_wish wish = LIKELY(whole) ? answer_or_judge(&turn, arrival) : send_fault(&turn, arrival->fault);
     if (wish == QUERY_ASK) {
         keep(query);
     } else if (query->links > 0) {
@@ -542,6 +586,15 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     }
     *out_length = turn.length;
     return wish;
+}
+
+enum query_wish query_begin(struct query_env *env, const struct client *client, const uint8_t *packet, size_t length,
+                            struct query *query, uint8_t *out, size_t *out_length) {
+    struct arrival arrival; /* not zeroed: a kilobyte, of which a few lines are used */
+    arrival.packet = packet;
+    arrival.length = length;
+    query_ahead(env, &arrival, 1);
+    return query_admit(env, client, &arrival, query, out, out_length);
 }
 
 enum query_wish query_answered(struct query_env *env, struct query *query, struct answer *answer, uint8_t *out,

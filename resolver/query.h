@@ -91,15 +91,38 @@ struct query {
         struct matched matched;
         uint8_t link, cnames; /* where: after so many CNAMEs of that link */
     } monitor[QUERY_MONITORS_MAX];
-    struct matched decision; /* what policy decided and waits for upstream: a cname's target, break_dnssec */
-    struct name via;         /* where the decision matched; length 0: at the query name */
-    struct message message;
-    const uint8_t *packet; /* header and question as the client sent them: the packet itself, then `head` */
+    struct matched decision;       /* what policy decided and waits for upstream: a cname's target, break_dnssec */
+    struct name via;               /* where the decision matched; length 0: at the query name */
+    const struct message *message; /* the arrival's, then `kept` */
+    const uint8_t *packet;         /* header and question as the client sent them: the packet itself, then `head` */
+    struct message kept;
     uint8_t head[WIRE_HEADER + WIRE_QUESTION_MAX];
 };
 
-/* RD=0 is answered as RD=1 is, and with RD=0 echoed: a forwarder that refused would break diagnosis, and one that answered from
- * cache alone would tell what others asked for. `packet` is borrowed for the call. */
+/* A packet that was read and looked up, and isn't a query yet. Between query_ahead and query_admit it holds what the cache had. The
+ * caller sets the first two, the rest is the machine's. */
+struct arrival {
+    const uint8_t *packet; /* borrowed until query_admit is over */
+    size_t length;
+    /* --- private to the machine --- */
+    enum message_fault fault;
+    enum cache_state state;
+    struct answer *answer;
+    struct message message;
+    struct name_key key;
+};
+
+/* Takes packets that came together up to where policy would be asked. All are read before the first is looked up, and all looked
+ * up before the caller admits the first: what one step reads from memory was asked for in the step before (cache_prefetch,
+ * match_prefetch), so that the packets wait for memory together instead of one after another. For a packet by itself that would be
+ * idle work, and isn't done. Nothing is decided here; the answers are those that query_begin gives, packet by packet.
+ * Every arrival must be admitted, in the same turn of the loop: under the same view, at the same time. */
+void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count);
+enum query_wish query_admit(struct query_env *env, const struct client *client, struct arrival *arrival, struct query *query,
+                            uint8_t *out, size_t *out_length);
+
+/* Both for one packet. RD=0 is answered as RD=1 is, and with RD=0 echoed: a forwarder that refused would break diagnosis, and one
+ * that answered from cache alone would tell what others asked for. `packet` is borrowed for the call. */
 enum query_wish query_begin(struct query_env *env, const struct client *client, const uint8_t *packet, size_t length,
                             struct query *query, uint8_t *out, size_t *out_length);
 /* `answer`: borrowed. */

@@ -197,11 +197,11 @@ static bool answer(struct connection *connection, const uint8_t *message, size_t
     connection->client.trusted = worker_trusts(stream->worker, &connection->sender);
     if (connection->proxied && !connection->client.trusted)
         return false;
+    struct incoming incoming = {.client = connection->client, .packet = message, .length = length, .whole = whole};
     uint8_t *out = stream->cork + stream->cork_length;
     size_t out_length;
     struct origin *origin;
-    enum outcome outcome =
-        worker_receive(stream->worker, &connection->client, message, length, whole, out + FRAME, &out_length, &origin);
+    enum outcome outcome = worker_receive(stream->worker, &incoming, out + FRAME, &out_length, &origin);
     if (outcome == OUTCOME_SEND) {
         frame(out, out_length);
         stream->cork_length += FRAME + out_length;

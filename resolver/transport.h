@@ -1,7 +1,7 @@
 /* resolver/transport.h: the seam between what carries packets (listener: UDP; stream: TCP) and what answers them.
  *
- * A transport knows sockets and framing. It hands a whole message to worker_receive (worker.h) and is told an outcome: send these
- * octets, send nothing, close the connection, or later. "Later" comes with an origin, which the transport fills in so that the
+ * A transport knows sockets and framing. It hands a message to worker_receive (worker.h) and is told an outcome: send these octets,
+ * send nothing, close the connection, or later. "Later" comes with an origin, which the transport fills in so that the
  * answer finds its way; the worker calls origin->deliver exactly once, on its own thread. No transport knows of another. */
 #ifndef SUNDEW_RESOLVER_TRANSPORT_H
 #define SUNDEW_RESOLVER_TRANSPORT_H
@@ -21,6 +21,17 @@ struct client {
     uint16_t port;
     uint8_t protocol; /* enum protocol, hits/record.h */
     bool trusted;     /* the sender is in clients.trust: its PROXY header and EDNS option 65001 are believed */
+};
+
+struct arrival;
+
+/* A message as it came. */
+struct incoming {
+    struct client client;
+    const uint8_t *packet;
+    size_t length;
+    bool whole;              /* false: it was cut off (it gets FORMERR) */
+    struct arrival *arrival; /* worker_expect's; NULL of a message that comes by itself */
 };
 
 union peer {

@@ -76,6 +76,7 @@ struct worker {
     uint32_t *asked; /* QUERY_ASKED of them, mapped: who asked what lately */
     struct stats stats;
     uint8_t scratch[QUERY_REPLY_MAX]; /* where late answers are written */
+    struct arrival arrivals[WORKER_BATCH], alone;
 };
 
 uv_loop_t *worker_loop(struct worker *worker) {
@@ -295,9 +296,10 @@ static const enum outcome outcome_of[] = {
     [QUERY_ASK] = OUTCOME_LATER,
 };
 
-static enum outcome refuse(struct worker *worker, const uint8_t *packet, size_t length, uint8_t rcode, uint16_t ede, uint8_t *out,
-                           size_t *out_length) {
-    *out_length = limit_error(packet, length, rcode, ede, out);
+static enum outcome refuse(struct worker *worker, const struct incoming *incoming, enum stat_id stat, uint8_t rcode, uint16_t ede,
+                           uint8_t *out, size_t *out_length) {
+    stat_add(&worker->stats, stat, 1);
+    *out_length = limit_error(incoming->packet, incoming->length, rcode, ede, out);
     if (*out_length == 0)
         return OUTCOME_DROP;
     stat_add(&worker->stats, STAT_RCODE_0 + rcode, 1);
@@ -308,22 +310,41 @@ bool worker_trusts(const struct worker *worker, const struct ip *sender) {
     return limit_contains(worker->trust, sender);
 }
 
-enum outcome worker_receive(struct worker *worker, const struct client *client, const uint8_t *packet, size_t length, bool whole,
-                            uint8_t *out, size_t *out_length, struct origin **origin) {
-    if (!limit_contains(worker->allow, &client->address)) {
-        stat_add(&worker->stats, STAT_REFUSED_ACL, 1);
-        return refuse(worker, packet, length, RCODE_REFUSED, EDE_PROHIBITED, out, out_length);
+static void arrive(struct arrival *arrival, const struct incoming *incoming) {
+    arrival->packet = incoming->packet;
+    arrival->length = incoming->length;
+}
+
+void worker_expect(struct worker *worker, struct incoming *incoming, unsigned count) {
+    unsigned expected = 0;
+    for (unsigned i = 0; i < count; i++) {
+        incoming[i].arrival = NULL;
+        if (count > 1 && incoming[i].whole && limit_contains(worker->allow, &incoming[i].client.address)) {
+            incoming[i].arrival = &worker->arrivals[expected++];
+            arrive(incoming[i].arrival, &incoming[i]);
+        }
     }
-    if (!whole) {
-        stat_add(&worker->stats, STAT_BAD_PACKETS, 1);
-        return refuse(worker, packet, length, RCODE_FORMERR, 0, out, out_length);
+    query_ahead(&worker->env, worker->arrivals, expected);
+}
+
+enum outcome worker_receive(struct worker *worker, const struct incoming *incoming, uint8_t *out, size_t *out_length,
+                            struct origin **origin) {
+    struct arrival *arrival = incoming->arrival;
+    if (arrival == NULL) {
+        if (!limit_contains(worker->allow, &incoming->client.address))
+            return refuse(worker, incoming, STAT_REFUSED_ACL, RCODE_REFUSED, EDE_PROHIBITED, out, out_length);
+        if (!incoming->whole)
+            return refuse(worker, incoming, STAT_BAD_PACKETS, RCODE_FORMERR, 0, out, out_length);
+        arrival = &worker->alone;
+        arrive(arrival, incoming);
+        query_ahead(&worker->env, arrival, 1);
     }
     struct slot *slot = peek_slot(worker);
     bool full = slot == NULL;
     if (full)
         slot = &worker->slots[WORKER_QUERIES_MAX]; /* a spare one, so that policy and cache go on answering */
     struct query *query = &slot->query;
-    enum query_wish wish = query_begin(&worker->env, client, packet, length, query, out, out_length);
+    enum query_wish wish = query_admit(&worker->env, &incoming->client, arrival, query, out, out_length);
     ask_refresh(worker);
     if (wish != QUERY_ASK)
         return outcome_of[wish];

@@ -16,6 +16,7 @@
 
 enum {
     WORKER_QUERIES_MAX = 8192, /* waiting at once, per worker; memory is touched as needed */
+    WORKER_BATCH = 16,         /* messages that are read ahead together */
     WORKER_STOP_MS = 3000,     /* for what is in flight when the daemon ends (contract: 5 s in all) */
 };
 
@@ -72,10 +73,14 @@ unsigned worker_queries(const struct worker *worker);          /* waiting for up
 
 /* --- for transports, on the worker's thread --- */
 
+/* Messages that came together, WORKER_BATCH at most: reads and looks up all of them before the first is answered, which spares each
+ * its wait for memory (query_ahead). Sets `arrival`. May be left out; otherwise worker_receive must follow for each, at once. */
+void worker_expect(struct worker *worker, struct incoming *incoming, unsigned count);
+
 /* A message came. For OUTCOME_SEND *out_length octets were written to `out` (QUERY_REPLY_MAX, or QUERY_UDP_MAX over UDP); for
- * OUTCOME_LATER *origin is to be filled in at once. `whole` is false for a message that was cut off (it gets FORMERR). */
-enum outcome worker_receive(struct worker *worker, const struct client *client, const uint8_t *packet, size_t length, bool whole,
-                            uint8_t *out, size_t *out_length, struct origin **origin);
+ * OUTCOME_LATER *origin is to be filled in at once. */
+enum outcome worker_receive(struct worker *worker, const struct incoming *incoming, uint8_t *out, size_t *out_length,
+                            struct origin **origin);
 
 /* Whether a sender, the other end of the socket, is in clients.trust. */
 bool worker_trusts(const struct worker *worker, const struct ip *sender);

@@ -2,6 +2,7 @@
  *
  * usage: bench_query make FILE RULES      compiles a snapshot of so many domain rules into FILE
  *        bench_query count FILE RULES KIND  runs QUERIES queries of one kind, each within measured(), on that snapshot
+ *        bench_query time FILE RULES      nanoseconds a query, one packet after another and read ahead in batches, names at random
  *        bench_query memory               what a cached answer costs
  * KIND: cached (blank answers, in the cache), policy (a listed name), unlisted (not listed, not cached: until the wish to ask),
  * miss (the same, and upstream's answer built, cached, judged and sent on). Everything is made from fixed numbers, and a round that
@@ -12,13 +13,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "policy/compile.h"
 #include "policy/match.h"
 #include "resolver/query.h"
 
-enum { QUERIES = 10000, ANSWERS = 200000, PACKET_MAX = 128, NAME_ROOM = 64, NOW = 1700000000, SEED = 42, TTL = 3600 };
+enum {
+    BATCH = 32,
+    TIMED = 1 << 18,
+    QUERIES = 10000,
+    ANSWERS = 200000,
+    PACKET_MAX = 128,
+    NAME_ROOM = 64,
+    NOW = 1700000000,
+    SEED = 42,
+    TTL = 3600
+};
 
 struct packet {
     uint8_t octets[PACKET_MAX];
@@ -184,6 +196,63 @@ static void count(uint64_t rules, const char *kind) {
     printf("%d\n", QUERIES);
 }
 
+static double now_ns(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
+
+/* Nanoseconds a query of those that are answered at once, `batch` of them at a time. */
+static double time_batches(const struct packet *packets, unsigned batch) {
+    static struct arrival arrivals[BATCH];
+    static struct query query;
+    double began = now_ns();
+    for (unsigned i = 0; i < TIMED; i += batch) {
+        for (unsigned j = 0; j < batch; j++) {
+            arrivals[j].packet = packets[i + j].octets;
+            arrivals[j].length = packets[i + j].length;
+        }
+        query_ahead(&env, arrivals, batch);
+        for (unsigned j = 0; j < batch; j++) {
+            size_t length;
+            if (query_admit(&env, &client, &arrivals[j], &query, out, &length) != QUERY_REPLY)
+                fail("query", "not answered at once");
+        }
+        while (ring_peek(env.ring) != NULL)
+            ring_drop(env.ring);
+    }
+    return (now_ns() - began) / TIMED;
+}
+
+/* Answers for ANSWERS names that no rule lists, and queries for them or for listed names, at random. */
+static void time_all(uint64_t rules) {
+    static const unsigned BATCHES[] = {1, 4, 8, 16, BATCH};
+    struct packet *packets = malloc(TIMED * sizeof *packets);
+    env.ring = ring_new(1 << 20, NULL, NULL);
+    env.asked = calloc(QUERY_ASKED, sizeof *env.asked);
+    env.cache = cache_new((size_t)1 << 30);
+    if (packets == NULL || env.ring == NULL || env.asked == NULL || env.cache == NULL)
+        fail("memory", NULL);
+    for (uint64_t i = 0; i < ANSWERS; i += QUERIES)
+        warm(rules + i);
+    for (unsigned listed = 0; listed < 2; listed++) {
+        uint64_t state = 1;
+        for (unsigned i = 0; i < TIMED; i++) {
+            state = state * 6364136223846793005u + 1442695040888963407u;
+            make_query(&packets[i], listed ? (state >> 24) % rules : rules + (state >> 24) % ANSWERS);
+        }
+        for (unsigned i = 0; i < sizeof BATCHES / sizeof *BATCHES; i++) {
+            double best = 1e9;
+            for (unsigned round = 0; round < 5; round++) {
+                double spent = time_batches(packets, BATCHES[i]);
+                best = spent < best ? spent : best;
+            }
+            printf("%s, %2u at a time: %.0f ns a query\n", listed ? "listed" : "cached", BATCHES[i], best);
+        }
+    }
+    free(packets);
+}
+
 /* Octets that an answer takes in the cache, by its own count and by malloc's, beside those that it had on the wire. */
 static void memory(void) {
     static const struct answer_limits limits = {.max_ttl = 86400, .max_negative_ttl = 3600};
@@ -223,8 +292,11 @@ int main(int argc, char **argv) {
     } else if (argc == 5 && strcmp(argv[1], "count") == 0) {
         open_snapshot(argv[2]);
         count(strtoull(argv[3], NULL, 10), argv[4]);
+    } else if (argc == 4 && strcmp(argv[1], "time") == 0) {
+        open_snapshot(argv[2]);
+        time_all(strtoull(argv[3], NULL, 10));
     } else {
-        fputs("usage: bench_query make FILE RULES | count FILE RULES KIND | memory\n", stderr);
+        fputs("usage: bench_query make FILE RULES | count FILE RULES KIND | time FILE RULES | memory\n", stderr);
         return 2;
     }
     return 0;

@@ -136,6 +136,10 @@ static struct asked ask(const struct snapshot *s, const struct name_key *key, co
     return a;
 }
 
+void match_prefetch(const struct snapshot *s, const struct name_key *key) {}
+
+void match_prefetch_rules(const struct snapshot *s, const struct name_key *key) {}
+
 void match_query(const struct snapshot *s, const struct name_key *qname, const struct ip *client, uint32_t now, struct verdict *v) {
     struct asked a = ask(s, qname, client, now);
     a.client_rules = a.domain_rules = true;
