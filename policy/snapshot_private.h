@@ -47,6 +47,7 @@ struct snapshot {
     const struct snapshot_header *header;
     const uint8_t *map;
     size_t size;
+    int fd; /* of the file, while it is mapped */
     uint32_t zone_count;
     uint32_t generation;
     const struct label *labels;

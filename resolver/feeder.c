@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "resolver/log.h"
+#include "resolver/priority.h"
 
 enum {
     BACKOFF_FIRST_MS = 1000,
@@ -305,7 +306,10 @@ static int spawn(struct child *child) {
     };
     uv_process_options_t options = {
         .exit_cb = on_ended, .file = config_feeder_path(), .args = arguments, .stdio_count = CHILD_FD + 1, .stdio = stdio};
-    return uv_spawn(child->feeder->loop, &child->process, &options);
+    int rc = uv_spawn(child->feeder->loop, &child->process, &options);
+    if (rc == 0)
+        priority_prepare(child->process.pid); /* it begins threads only when it is told the configuration */
+    return rc;
 }
 
 static void start(struct feeder *feeder) {

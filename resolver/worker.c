@@ -11,6 +11,7 @@
 #include "resolver/limit.h"
 #include "resolver/listener.h"
 #include "resolver/log.h"
+#include "resolver/priority.h"
 #include "resolver/query.h"
 #include "resolver/stream.h"
 
@@ -556,6 +557,7 @@ static void on_before(uv_prepare_t *before_sleep) {
 
 static void run(void *argument) {
     struct worker *worker = argument;
+    priority_answer();
     worker_tick(worker);
     adopt(worker, atomic_exchange(&worker->next, NULL));
     uv_run(&worker->loop, UV_RUN_DEFAULT);

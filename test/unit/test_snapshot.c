@@ -136,6 +136,35 @@ static void test_says(void **state) {
     snapshot_unref(NULL);
 }
 
+static unsigned open_files(void) {
+    unsigned count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
+
+/* A file that was replaced is given up by one of two who have it open: nothing of it is lost to the other, and nothing stays. */
+static void test_replaced(void **state) {
+    unsigned before = open_files();
+    char path[] = "/tmp/sundew-snapshot-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    struct ruleset *rules = small_policy();
+    assert_int_equal(compile_write(rules, &(struct compile_options){.seed = BUILD_SEED}, fd), 0);
+    ruleset_free(rules);
+    close(fd);
+    struct snapshot *one = NULL, *other = NULL;
+    assert_int_equal(snapshot_open(&one, path, NULL), 0);
+    assert_int_equal(snapshot_open(&other, path, NULL), 0);
+    unlink(path);
+    snapshot_unref(one);
+    struct rule_info info;
+    assert_int_equal(snapshot_rule(other, 0, &info), 0);
+    assert_string_equal(snapshot_zone_name(other, 2), "guests");
+    snapshot_unref(other);
+    assert_int_equal(open_files(), before);
+}
+
 static void test_same_bytes(void **state) {
     struct file a = read_file(build_file(small_policy()));
     struct file b = read_file(build_file(small_policy()));
@@ -276,9 +305,10 @@ static void test_full_disk(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_says),    cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_empty),
-        cmocka_unit_test(test_flipped), cmocka_unit_test(test_cut),        cmocka_unit_test(test_foreign),
-        cmocka_unit_test(test_forged),  cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_forged_protection),
+        cmocka_unit_test(test_says),     cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_flipped),  cmocka_unit_test(test_cut),        cmocka_unit_test(test_foreign),
+        cmocka_unit_test(test_forged),   cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_forged_protection),
+        cmocka_unit_test(test_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
