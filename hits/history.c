@@ -365,15 +365,21 @@ static int note_pair(struct history *history, uint32_t client, size_t name) {
     return first;
 }
 
+static int64_t segment_limit(const struct history *history) {
+    int64_t share = history->max_octets / SEGMENTS_SHARE;
+    return share < SEGMENT_LEAST ? SEGMENT_LEAST : share > SEGMENT_MOST ? SEGMENT_MOST : share;
+}
+
+static size_t prune(struct history *history, uint64_t before_us, bool all);
+
 static bool right_segment(struct history *history, uint64_t ts_us) {
     struct segment *segment = &history->segment;
-    int64_t share = history->max_octets / SEGMENTS_SHARE;
-    share = share < SEGMENT_LEAST ? SEGMENT_LEAST : share > SEGMENT_MOST ? SEGMENT_MOST : share;
     /* Workers' clocks differ by a batch, so a time from just before the segment belongs to it; a clock set back begins another. */
     bool other_time = ts_us / HOUR_US > segment->begun_us / HOUR_US || ts_us + HOUR_US < segment->begun_us;
-    if (segment->fd >= 0 && (other_time || segment->octets > share)) {
+    if (segment->fd >= 0 && (other_time || segment->octets > segment_limit(history))) {
         history_flush(history);
         forget_segment(history);
+        prune(history, 0, false); /* a flood of names may fill several in a minute */
     }
     return segment->fd >= 0 || begin_segment(history, ts_us);
 }
@@ -442,8 +448,10 @@ void history_asked(struct history *history, const struct record *record, const s
 
 /* --- keeping within bounds --- */
 
-/* Removes segments oldest first while they are too old, or all together too large. Returns how many. */
-static size_t prune(struct history *history, uint64_t before_us, int64_t max_octets, bool all) {
+/* Removes segments oldest first while they are too old, or all together too large: the one that grows may take its whole share.
+ * Returns how many. */
+static size_t prune(struct history *history, uint64_t before_us, bool all) {
+    int64_t max_octets = history->max_octets - history->max_octets / SEGMENTS_SHARE;
     char(*names)[HISTORY_FILE_NAME];
     size_t count = history_list(history->folder, &names), removed = 0;
     int64_t total = 0;
@@ -454,7 +462,7 @@ static size_t prune(struct history *history, uint64_t before_us, int64_t max_oct
         int64_t octets = stat(path, &at) == 0 ? at.st_size : 0;
         uint64_t begun = strtoull(names[i], NULL, 16);
         bool current = history->segment.fd >= 0 && begun == history->segment.begun_us;
-        total += octets;
+        total += current ? 0 : octets;
         if (all || (!current && (begun + HOUR_US < before_us || total > max_octets)))
             removed += unlink(path) == 0;
     }
@@ -468,10 +476,8 @@ void history_tend(struct history *history, uint64_t now_us) {
     if (!history->enabled || now_us - history->tended_us < MINUTE_US)
         return;
     history->tended_us = now_us;
-    /* The segment that grows may take its whole share until this runs again. */
-    int64_t room = history->max_octets - history->max_octets / SEGMENTS_SHARE;
     uint64_t keep = (uint64_t)history->keep_us;
-    prune(history, now_us > keep ? now_us - keep : 0, room, false);
+    prune(history, now_us > keep ? now_us - keep : 0, false);
 }
 
 size_t history_configure(struct history *history, bool enabled, int64_t keep, int64_t max_octets) {
@@ -482,7 +488,7 @@ size_t history_configure(struct history *history, bool enabled, int64_t keep, in
     if (enabled)
         return 0;
     forget_segment(history);
-    return prune(history, 0, 0, true);
+    return prune(history, 0, true);
 }
 
 bool history_enabled(const struct history *history) {

@@ -8,7 +8,7 @@
 #include "hits/line.h"
 #include "hits/neighbours.h"
 
-enum { IDENTITY_HOLDERS = 500000 /* leases remembered, past ones too: about 80 MB at worst */ };
+enum { IDENTITY_HOLDERS = 1 << 20 /* leases remembered, past ones too: some 125 MB at worst */ };
 
 struct identities {
     struct leases *leases;

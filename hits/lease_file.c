@@ -11,7 +11,8 @@
 
 enum {
     CHUNK = 65536,         /* octets a read */
-    PORTION = 4 << 20,     /* octets a call: some 10 ms */
+    PORTION = 4 << 20,     /* octets a call: some 50 ms */
+    FIRST = 32 << 20,      /* the same of a file that is new: what was hit meanwhile waits in the rings to be given to somebody */
     HEAD = 256,            /* octets at the beginning by which a file rewritten in place is noticed */
     SETTLED_US = 50 * 1000 /* a snapshot younger than this may be half written: dnsmasq truncates, then writes */
 };
@@ -110,7 +111,8 @@ static void feed(struct lease_file *file, const char *octets, size_t length) {
 /* Reads on in fd, at most a portion. 1: there may be more, 0: at the end, -errno. */
 static int read_on(struct lease_file *file, int fd) {
     char chunk[CHUNK];
-    for (size_t taken = 0; taken < PORTION;) {
+    const size_t portion = file->first ? FIRST : PORTION;
+    for (size_t taken = 0; taken < portion;) {
         ssize_t n = pread(fd, chunk, sizeof chunk, file->offset);
         if (n <= 0)
             return n < 0 ? -errno : 0;

@@ -10,10 +10,12 @@
 #include "hits/leases.h"
 
 enum {
-    BUCKETS = 1 << 16, /* of each table; a power of two */
+    BUCKETS = 1 << 18, /* of each table; a power of two */
     HOLDERS_MAX = 8,   /* remembered for one address */
+    SQUEEZES = 6,      /* halvings of LEASES_PAST before nothing but present holders is left */
 };
 #define LEASES_PAST (8 * (int64_t)86400 * 1000000) /* microseconds that a past holder is remembered: history.keep and a day */
+#define LEASES_SQUEEZE ((int64_t)60 * 1000000)     /* between two looks at all for room */
 #define LEASES_GAP ((int64_t)5 * 1000000) /* microseconds between an end and the same holder's renewal that count as none */
 
 struct entry {
@@ -36,7 +38,7 @@ struct leases {
     size_t limit, holders;
     uint64_t refused;
     uint32_t generation;
-    int64_t purged_us;
+    int64_t now_us, purged_us, squeezed_us;
     struct source **sources;
     size_t source_count;
     struct entry *by_address[BUCKETS];
@@ -138,19 +140,36 @@ static bool same_holder(const struct holder *holder, const struct lease *lease) 
     return lease->hostname_length == 0 ? holder->hostname == NULL : same_name(holder->hostname, lease);
 }
 
-/* Forgets holders that no hit or history can ask for any more. Once an hour at most: it looks at all. */
-static void purge(struct leases *leases, int64_t now_us) {
-    if (now_us - leases->purged_us < (int64_t)3600 * 1000000)
-        return;
-    leases->purged_us = now_us;
+static void drop_ended(struct leases *leases, int64_t before_us) {
     for (size_t i = 0; i < BUCKETS; i++) {
         for (struct entry **link = &leases->by_address[i]; *link != NULL;) {
-            if ((*link)->holder.end_us < now_us - LEASES_PAST)
+            if ((*link)->holder.end_us < before_us)
                 drop(leases, link);
             else
                 link = &(*link)->next;
         }
     }
+}
+
+/* Forgets holders that no hit or history can ask for any more. Once an hour at most: it looks at all. */
+static void purge(struct leases *leases, int64_t now_us) {
+    if (now_us - leases->purged_us < (int64_t)3600 * 1000000)
+        return;
+    leases->purged_us = now_us;
+    drop_ended(leases, now_us - LEASES_PAST);
+}
+
+/* At the limit the present goes before the past: those who held an address longest ago are forgotten, until a sixteenth is free. */
+static bool squeeze(struct leases *leases) {
+    if (leases->now_us - leases->squeezed_us < LEASES_SQUEEZE)
+        return false;
+    leases->squeezed_us = leases->now_us;
+    int64_t past = LEASES_PAST;
+    for (int i = 0; i <= SQUEEZES && leases->holders > leases->limit - leases->limit / 16; i++) {
+        past = i == SQUEEZES ? 0 : past / 2;
+        drop_ended(leases, leases->now_us - past);
+    }
+    return leases->holders < leases->limit;
 }
 
 static void set_name(struct leases *leases, struct holder *holder, const struct lease *lease) {
@@ -224,7 +243,7 @@ static bool forget_oldest(struct leases *leases, const struct ip *address) {
 }
 
 static struct entry *insert(struct leases *leases, const struct lease *lease, int64_t start, int64_t end) {
-    bool room = leases->holders < leases->limit || forget_oldest(leases, &lease->address);
+    bool room = leases->holders < leases->limit || forget_oldest(leases, &lease->address) || squeeze(leases);
     struct entry *entry = room ? calloc(1, sizeof *entry) : NULL;
     if (entry == NULL) {
         leases->refused++;
@@ -280,7 +299,7 @@ static struct entry *record(struct leases *leases, const struct lease *lease, co
         end = newer;
     if (entry != NULL)
         extend(leases, entry, lease, start, end);
-    else if (end > start && !(lease->ended && lease->end_us == LEASE_NEVER))
+    else if (end > start && end >= leases->now_us - LEASES_PAST && !(lease->ended && lease->end_us == LEASE_NEVER))
         entry = insert(leases, lease, start, end);
     return entry;
 }
@@ -317,6 +336,7 @@ static void end_unnamed(struct leases *leases, const struct source *source) {
 
 bool leases_follow(struct leases *leases, int64_t now_us) {
     bool more = false;
+    leases->now_us = now_us;
     purge(leases, now_us);
     for (size_t i = 0; i < leases->source_count; i++) {
         struct source *source = leases->sources[i];

@@ -273,9 +273,9 @@ static void test_bounds(void **state) {
     size_t kept = history_list(folder, &names);
     free(names);
     assert_in_range(kept, 5, 6);
-    for (unsigned i = 0; i < 150000; i++)
+    for (unsigned i = 0; i < 150000; i++) /* all at once: the bound holds within a second, too */
         put(history, i % 1000, i, now + i);
-    history_tend(history, now + 61 * (uint64_t)1000000);
+    history_flush(history);
     size_t octets = 0;
     kept = history_list(folder, &names);
     for (size_t i = 0; i < kept; i++) {

@@ -327,6 +327,29 @@ static void test_limit(void **state) {
     assert_int_equal(stats.holders, 1000);
 }
 
+/* At the limit those who held an address longest ago make room for those who hold one now; what is long over isn't taken in. */
+static void test_limit_past(void **state) {
+    struct place *place = *state;
+    configure(place, "kea");
+    put(place->path, KEA4 "10.0.9.9,52:54:00:00:00:09,,60,1790000000,1,0,0,,0,,0\n", false, T);
+    follow(place, T);
+    struct leases_stats stats;
+    leases_stats(place->leases, &stats);
+    assert_int_equal(stats.holders, 0);
+    struct lease lease = {.has_mac = true};
+    for (unsigned i = 0; i < 1500; i++) { /* the first 500 ended yesterday */
+        lease.address = ip_from_v4((uint8_t[4]){10, 0, (uint8_t)(i >> 8), (uint8_t)i});
+        lease.start_us = (T - 2 * 86400) * SECOND;
+        lease.end_us = i < 500 ? (T - 86400) * SECOND : LEASE_NEVER;
+        leases_add(place->leases, &lease, T * SECOND);
+    }
+    leases_stats(place->leases, &stats);
+    assert_int_equal(stats.holders, 1000);
+    assert_int_equal(stats.refused, 0);
+    assert_string_equal(who(place, "10.0.0.1", T - 86401), "nobody");
+    assert_string_equal(who(place, "10.0.5.200", T), "00:00:00:00:00:00 -");
+}
+
 /* One address that passes from hand to hand keeps its last few holders. */
 static void test_many_holders(void **state) {
     struct place *place = *state;
@@ -414,6 +437,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_isc6, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hostile, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_limit_past, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_many_holders, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_file, set_up, tear_down),
     };
