@@ -4,26 +4,40 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 
 #include "resolver/page.h"
 
 enum {
-    HTTP_CONNECTIONS = 64,   /* at once, of all */
-    HTTP_PER_ADDRESS = 16,   /* at once, of one client */
-    HTTP_IDLE_SECONDS = 15,  /* then a connection is closed */
-    HTTP_MEMORY = 32 * 1024, /* octets for one connection's request line and headers */
+    HTTP_CONNECTIONS = 64,    /* at once, of all */
+    HTTP_PER_ADDRESS = 16,    /* at once, of one client */
+    HTTP_IDLE_SECONDS = 15,   /* without an octet: then a connection is closed */
+    HTTP_REQUEST_MS = 15000,  /* from the connection, or the last response, to a request's end, however its octets drip in */
+    HTTP_RESPONSE_MS = 60000, /* from there to the response's end */
+    HTTP_MEMORY = 32 * 1024,  /* octets for one connection's request line and headers */
     HTTP_THREADS = 2,
     TOKEN_MAX = 256,
     NONCE_LENGTH = 32,
 };
 
+/* A connection, and until when its client may take for what it does now. */
+struct peer {
+    struct peer *next, **link;
+    int fd;
+    uint64_t until_ms;
+};
+
 struct http {
     struct MHD_Daemon *daemon;
     struct http_source source;
-    char token[TOKEN_MAX]; /* empty: none is needed */
+    pthread_mutex_t lock; /* of peers and token */
+    struct peer *peers;
+    bool guarded;          /* a token is needed */
+    char token[TOKEN_MAX]; /* under `lock` */
 };
 
 /* One parameter of a route, and how the control protocol wants it. */
@@ -131,23 +145,37 @@ static enum MHD_Result respond_metrics(struct http *http, struct MHD_Connection 
     return respond_taken(connection, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", nothing_allowed, text, length);
 }
 
-static json_t *command_from(const struct route *route, struct MHD_Connection *connection) {
+/* A parameter's value; false where it is no number, or no text. */
+static bool set_parameter(json_t *command, const struct parameter *parameter, const char *value, size_t length) {
+    if (!parameter->number) {
+        return memchr(value, '\0', length) == NULL && json_object_set_new(command, parameter->name, json_string(value)) == 0;
+    }
+    size_t digits = strspn(value, "0123456789");
+    return digits == length && digits <= 9 && json_object_set_new(command, parameter->name, json_integer(atoll(value))) == 0;
+}
+
+/* NULL with *why for parameters that make no command. */
+static json_t *command_from(const struct route *route, struct MHD_Connection *connection, const char **why) {
     json_t *command = json_pack("{s:s}", "command", route->command);
     for (size_t i = 0; i < sizeof route->parameters / sizeof *route->parameters && route->parameters[i].name != NULL; i++) {
         const struct parameter *parameter = &route->parameters[i];
-        const char *value = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, parameter->name);
-        if (value == NULL || *value == '\0') {
-            continue;
+        const char *value = NULL;
+        size_t length = 0;
+        MHD_lookup_connection_value_n(connection, MHD_GET_ARGUMENT_KIND, parameter->name, strlen(parameter->name), &value, &length);
+        if (value != NULL && length > 0 && !set_parameter(command, parameter, value, length)) {
+            *why = parameter->number ? "a parameter is not a number\n" : "a parameter is not UTF-8 text\n";
+            json_decref(command);
+            return NULL;
         }
-        json_object_set_new(command, parameter->name, parameter->number ? json_integer(atoll(value)) : json_string(value));
     }
     return command;
 }
 
 static enum MHD_Result respond_api(struct http *http, struct MHD_Connection *connection, const struct route *route) {
-    json_t *command = command_from(route, connection);
+    const char *why = "out of memory\n";
+    json_t *command = command_from(route, connection, &why);
     if (command == NULL) {
-        return respond_text(connection, MHD_HTTP_BAD_REQUEST, "a parameter is not UTF-8\n");
+        return respond_text(connection, MHD_HTTP_BAD_REQUEST, why);
     }
     json_t *answer = http->source.answer(http->source.context, command);
     json_decref(command);
@@ -175,17 +203,24 @@ static bool same_secret(const char *given, const char *wanted) {
     return difference == 0;
 }
 
-static bool authorised(const struct http *http, struct MHD_Connection *connection) {
-    if (http->token[0] == '\0') {
+static bool is_token(struct http *http, const char *given) {
+    pthread_mutex_lock(&http->lock);
+    bool good = same_secret(given, http->token);
+    pthread_mutex_unlock(&http->lock);
+    return good;
+}
+
+static bool authorised(struct http *http, struct MHD_Connection *connection) {
+    if (!http->guarded) {
         return true;
     }
     const char *header = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Authorization");
     if (header != NULL && strncasecmp(header, "Bearer ", 7) == 0) {
-        return same_secret(header + 7, http->token);
+        return is_token(http, header + 7);
     }
     char *password = NULL;
     char *user = MHD_basic_auth_get_username_password(connection, &password);
-    bool good = password != NULL && same_secret(password, http->token);
+    bool good = password != NULL && is_token(http, password);
     MHD_free(user);
     MHD_free(password);
     return good;
@@ -194,42 +229,139 @@ static bool authorised(const struct http *http, struct MHD_Connection *connectio
 /* True for "127.0.0.1:9153", "[::1]", "localhost": what a browser sends when a person typed where sundew is. */
 static bool host_is_literal(const char *host) {
     char name[64];
+    bool brackets = host != NULL && *host == '[';
     if (host == NULL) {
-        return true;
+        return true; /* HTTP/1.0: no browser */
     }
-    if (*host == '[') {
-        return true;
-    }
-    size_t length = strcspn(host, ":");
+    host += brackets;
+    size_t length = strcspn(host, brackets ? "]" : ":");
     if (length >= sizeof name) {
         return false;
     }
     memcpy(name, host, length);
     name[length] = '\0';
     struct ip ip;
-    return strcasecmp(name, "localhost") == 0 || ip_from_text(&ip, name, length) == 0;
+    return (!brackets && strcasecmp(name, "localhost") == 0) || ip_from_text(&ip, name, length) == 0;
+}
+
+/* --- connections, and what may take how long --- */
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static struct peer *add_peer(struct http *http, int fd) {
+    struct peer *peer = malloc(sizeof *peer);
+    if (peer == NULL) {
+        return NULL;
+    }
+    *peer = (struct peer){.fd = fd, .until_ms = now_ms() + HTTP_REQUEST_MS};
+    pthread_mutex_lock(&http->lock);
+    peer->next = http->peers;
+    peer->link = &http->peers;
+    if (peer->next != NULL) {
+        peer->next->link = &peer->next;
+    }
+    http->peers = peer;
+    pthread_mutex_unlock(&http->lock);
+    return peer;
+}
+
+static void drop_peer(struct http *http, struct peer *peer) {
+    pthread_mutex_lock(&http->lock);
+    *peer->link = peer->next;
+    if (peer->next != NULL) {
+        peer->next->link = peer->link;
+    }
+    pthread_mutex_unlock(&http->lock);
+    free(peer);
+}
+
+/* A connection begins; or it ends, and its socket is closed after this. */
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode what) {
+    struct http *http = context;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        *state = info == NULL ? NULL : add_peer(http, info->connect_fd);
+    } else if (*state != NULL) {
+        drop_peer(http, *state);
+        *state = NULL;
+    }
+}
+
+static void give_time(struct http *http, struct MHD_Connection *connection, uint64_t ms) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct peer *peer = info == NULL ? NULL : info->socket_context;
+    if (peer != NULL) {
+        pthread_mutex_lock(&http->lock);
+        peer->until_ms = now_ms() + ms;
+        pthread_mutex_unlock(&http->lock);
+    }
+}
+
+static void on_completed(void *context, struct MHD_Connection *connection, void **state, enum MHD_RequestTerminationCode how) {
+    give_time(context, connection, HTTP_REQUEST_MS);
+}
+
+void http_tend(struct http *http, uint64_t now) {
+    pthread_mutex_lock(&http->lock);
+    for (const struct peer *peer = http->peers; peer != NULL; peer = peer->next) {
+        if (now >= peer->until_ms) {
+            shutdown(peer->fd, SHUT_RDWR);
+        }
+    }
+    pthread_mutex_unlock(&http->lock);
+}
+
+/* --- requests --- */
+
+static enum MHD_Result count_host(void *context, enum MHD_ValueKind kind, const char *key, const char *value) {
+    *(unsigned *)context += strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0;
+    return MHD_YES;
+}
+
+/* What is refused by the headers alone, before any body is read; NULL: nothing is. */
+static const char *refusal(struct http *http, struct MHD_Connection *connection, const char *method, unsigned *status) {
+    unsigned hosts = 0;
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    MHD_get_connection_values(connection, MHD_HEADER_KIND, count_host, &hosts);
+    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
+        *status = MHD_HTTP_METHOD_NOT_ALLOWED;
+        return "only GET and HEAD\n";
+    }
+    if ((length != NULL && strcmp(length, "0") != 0) ||
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING) != NULL) {
+        *status = MHD_HTTP_CONTENT_TOO_LARGE;
+        return "no body is wanted\n";
+    }
+    if (hosts > 1) { /* RFC 9112 section 3.2 */
+        *status = MHD_HTTP_BAD_REQUEST;
+        return "one Host is enough\n";
+    }
+    if (!http->guarded && !host_is_literal(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST))) {
+        *status = MHD_HTTP_MISDIRECTED_REQUEST;
+        return "name this server by its address\n";
+    }
+    if (!authorised(http, connection)) {
+        *status = MHD_HTTP_UNAUTHORIZED;
+        return "the token is missing or wrong\n";
+    }
+    return NULL;
 }
 
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *upload, size_t *upload_size, void **state) {
     struct http *http = context;
     static int seen;
-    if (*state == NULL) { /* headers only: a body is never wanted, so nothing is read of it */
+    if (*state == NULL) { /* the headers are there */
+        unsigned status = MHD_HTTP_OK;
+        const char *why = refusal(http, connection, method, &status);
         *state = &seen;
-        return MHD_YES;
-    }
-    if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0) {
-        *upload_size = 0;
-        return respond_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
-    }
-    if (*upload_size != 0) {
-        return MHD_NO;
-    }
-    if (http->token[0] == '\0' && !host_is_literal(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host"))) {
-        return respond_text(connection, MHD_HTTP_MISDIRECTED_REQUEST, "name this server by its address\n");
-    }
-    if (!authorised(http, connection)) {
-        return respond_text(connection, MHD_HTTP_UNAUTHORIZED, "the token is missing or wrong\n");
+        give_time(http, connection, HTTP_RESPONSE_MS);
+        return why != NULL ? respond_text(connection, status, why) : MHD_YES;
     }
     if (strcmp(url, "/") == 0) {
         return respond_page(connection);
@@ -266,7 +398,8 @@ int http_start(struct http **result, const struct config *config, const struct h
         return -ENOMEM;
     }
     http->source = *source;
-    if (config->http.token_file != NULL) {
+    http->guarded = config->http.token_file != NULL;
+    if (http->guarded) {
         int error = read_token(config->http.token_file, http->token);
         if (error != 0) {
             *why = "the token file can't be read, or is empty";
@@ -274,19 +407,22 @@ int http_start(struct http **result, const struct config *config, const struct h
             return error;
         }
     }
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD; /* its error log would let strangers write to ours */
     if (config->http.address.ss_family == AF_INET6) {
         flags |= MHD_USE_IPv6;
     }
+    pthread_mutex_init(&http->lock, NULL);
     errno = 0;
-    http->daemon =
-        MHD_start_daemon(flags, 0, NULL, NULL, handle, http, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&config->http.address,
-                         MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_PER_ADDRESS,
-                         MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
-                         MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+    http->daemon = MHD_start_daemon(
+        flags, 0, NULL, NULL, handle, http, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&config->http.address,
+        MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_PER_ADDRESS,
+        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
+        MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
     if (http->daemon == NULL) {
         int error = errno != 0 ? -errno : -EADDRNOTAVAIL;
         *why = "the address can't be listened on";
+        pthread_mutex_destroy(&http->lock);
         free(http);
         return error;
     }
@@ -294,11 +430,24 @@ int http_start(struct http **result, const struct config *config, const struct h
     return 0;
 }
 
+int http_retoken(struct http *http, const struct config *config) {
+    char token[TOKEN_MAX] = "";
+    int error = http->guarded ? read_token(config->http.token_file, token) : 0;
+    if (http->guarded && error == 0) {
+        pthread_mutex_lock(&http->lock);
+        memcpy(http->token, token, sizeof token);
+        pthread_mutex_unlock(&http->lock);
+    }
+    explicit_bzero(token, sizeof token);
+    return error;
+}
+
 void http_stop(struct http *http) {
     if (http == NULL) {
         return;
     }
     MHD_stop_daemon(http->daemon);
+    pthread_mutex_destroy(&http->lock);
     explicit_bzero(http->token, sizeof http->token);
     free(http);
 }

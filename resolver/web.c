@@ -27,6 +27,7 @@ struct web {
     struct config *config; /* that the listener was started with; NULL: none runs */
     struct http *http;
     uv_async_t async;
+    uv_timer_t second;
     bool stopping;
     pthread_mutex_t lock;
     pthread_cond_t answered;
@@ -131,6 +132,12 @@ static void on_async(uv_async_t *async) {
     }
 }
 
+static void on_second(uv_timer_t *timer) {
+    const struct web *web = timer->data;
+    if (web->http != NULL)
+        http_tend(web->http, uv_now(timer->loop));
+}
+
 struct web *web_new(struct supervisor *supervisor) {
     struct web *web = calloc(1, sizeof *web);
     if (web == NULL || uv_async_init(&supervisor->loop, &web->async, on_async) != 0) {
@@ -138,7 +145,9 @@ struct web *web_new(struct supervisor *supervisor) {
         return NULL;
     }
     web->supervisor = supervisor;
-    web->async.data = web;
+    web->async.data = web->second.data = web;
+    uv_timer_init(&supervisor->loop, &web->second);
+    uv_timer_start(&web->second, on_second, 1000, 1000);
     pthread_mutex_init(&web->lock, NULL);
     pthread_cond_init(&web->answered, NULL);
     return web;
@@ -161,8 +170,7 @@ static void start(struct web *web) {
 static bool same_http(const struct config *a, const struct config *b) {
     const char *left = a->http.token_file, *right = b->http.token_file;
     return a->http.enabled == b->http.enabled && a->http.address_length == b->http.address_length &&
-           memcmp(&a->http.address, &b->http.address, a->http.address_length) == 0 && (left == NULL) == (right == NULL) &&
-           (left == NULL || strcmp(left, right) == 0);
+           memcmp(&a->http.address, &b->http.address, a->http.address_length) == 0 && (left == NULL) == (right == NULL);
 }
 
 static void on_end(uv_work_t *work) {
@@ -191,10 +199,16 @@ static void end(struct web *web) {
 }
 
 void web_configure(struct web *web) {
-    if (web->http == NULL)
+    const struct config *config = web->supervisor->config;
+    if (web->http == NULL) {
         start(web);
-    else if (!same_http(web->config, web->supervisor->config))
+    } else if (!same_http(web->config, config)) {
         end(web);
+    } else {
+        int rc = http_retoken(web->http, config);
+        if (rc != 0)
+            log_say(LOG_LEVEL_ERROR, "http: %s: %s; the old token stays", config->http.token_file, strerror(-rc));
+    }
 }
 
 void web_stop(struct web *web) {
@@ -207,6 +221,7 @@ void web_close(struct web *web) {
     web->closed = true;
     pthread_mutex_unlock(&web->lock);
     uv_close((uv_handle_t *)&web->async, NULL);
+    uv_close((uv_handle_t *)&web->second, NULL);
 }
 
 void web_free(struct web *web) {

@@ -17,7 +17,7 @@ void web_configure(struct web *web);
 
 /* Ends the listener (on libuv's pool, counted in supervisor->working); questions that wait are given up. */
 void web_stop(struct web *web);
-void web_close(struct web *web); /* closes the handle; after it has ended */
+void web_close(struct web *web); /* closes the handles; after it has ended */
 void web_free(struct web *web);  /* after the loop has closed it; NULL is nothing */
 
 #endif

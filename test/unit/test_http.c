@@ -2,11 +2,13 @@
 #include "resolver/http.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -81,7 +83,7 @@ static int tear_down(void **state) {
 /* Sends one request with Connection: close; the whole response, in static storage. */
 static const char *ask(const struct fixture *fixture, const char *request_line, const char *headers) {
     static char response[65536];
-    char request[1024];
+    static char request[65536];
     size_t used = 0;
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&fixture->config.http.address, fixture->config.http.address_length), 0);
@@ -97,6 +99,12 @@ static const char *ask(const struct fixture *fixture, const char *request_line, 
 
 static int status(const char *response) {
     return atoi(response + strlen("HTTP/1.1 "));
+}
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
 #define HOST "Host: 127.0.0.1:9153\r\n"
@@ -143,6 +151,54 @@ static void head_has_no_body(void **state) {
 static void only_reading_is_allowed(void **state) {
     assert_int_equal(status(ask(*state, "POST /api/status", HOST "Content-Length: 0\r\n")), 405);
     assert_int_equal(status(ask(*state, "DELETE /", HOST)), 405);
+    assert_int_equal(status(ask(*state, "POST /api/status", HOST "Content-Length: 1000000000\r\n")), 405);
+    assert_int_equal(status(ask(*state, "PUT /", HOST "Transfer-Encoding: chunked\r\n")), 405);
+    assert_int_equal(status(ask(*state, "GET /", HOST "Content-Length: 1000000000\r\n")), 413);
+    assert_int_equal(status(ask(*state, "GET /", HOST "Transfer-Encoding: chunked\r\n")), 413);
+}
+
+static void parameters_are_checked(void **state) {
+    assert_int_equal(status(ask(*state, "GET /api/hits?limit=10&since=", HOST)), 200);
+    assert_int_equal(status(ask(*state, "GET /api/hits?limit=-5", HOST)), 400);
+    assert_int_equal(status(ask(*state, "GET /api/hits?limit=1x", HOST)), 400);
+    assert_int_equal(status(ask(*state, "GET /api/hits?limit=9999999999", HOST)), 400);
+    assert_int_equal(status(ask(*state, "GET /api/explain?name=a%00b", HOST)), 400);
+    assert_int_equal(status(ask(*state, "GET /api/explain?name=%ff", HOST)), 400);
+}
+
+static void a_request_is_not_too_large(void **state) {
+    static char large[40000 + 1];
+    memset(large, 'a', sizeof large - 1);
+    memcpy(large, HOST "X: ", strlen(HOST "X: "));
+    memcpy(large + sizeof large - 3, "\r\n", 2);
+    assert_int_equal(status(ask(*state, "GET /", large)), 431);
+}
+
+static int begin(const struct fixture *fixture) {
+    static const char some[] = "GET / HT";
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&fixture->config.http.address, fixture->config.http.address_length), 0);
+    assert_int_equal(write(fd, some, strlen(some)), strlen(some));
+    assert_int_equal(status(ask(fixture, "GET /metrics", HOST)), 200); /* the server has seen both */
+    return fd;
+}
+
+/* Whoever sends a header octet by octet is cut off all the same. */
+static void time_is_limited(void **state) {
+    static const char rest[] = "TP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n";
+    const struct fixture *fixture = *state;
+    char start[9] = "";
+    int fd = begin(fixture);
+    http_tend(fixture->http, now_ms() + 10000);
+    assert_int_equal(write(fd, rest, strlen(rest)), strlen(rest));
+    assert_int_equal(recv(fd, start, 8, MSG_WAITALL), 8);
+    assert_string_equal(start, "HTTP/1.1");
+    close(fd);
+    fd = begin(fixture);
+    http_tend(fixture->http, now_ms() + 16000);
+    assert_true(recv(fd, start, 8, MSG_WAITALL) <= 0);
+    close(fd);
+    assert_int_equal(status(ask(fixture, "GET /metrics", HOST)), 200);
 }
 
 static void nothing_else_is_served(void **state) {
@@ -154,6 +210,10 @@ static void nothing_else_is_served(void **state) {
 static void a_foreign_host_name_is_refused(void **state) {
     assert_int_equal(status(ask(*state, "GET /api/clients", "Host: rebound.evil.example\r\n")), 421);
     assert_int_equal(status(ask(*state, "GET /api/clients", "Host: localhost:9153\r\n")), 200);
+    assert_int_equal(status(ask(*state, "GET /api/clients", "Host: [::1]:9153\r\n")), 200);
+    assert_int_equal(status(ask(*state, "GET /api/clients", "Host: [rebound.evil.example]\r\n")), 421);
+    assert_int_equal(status(ask(*state, "GET /api/clients", HOST "Host: rebound.evil.example\r\n")), 400);
+    assert_int_equal(status(ask(*state, "GET /api/clients", "")), 400);
 }
 
 static void the_token_is_needed(void **state) {
@@ -162,6 +222,20 @@ static void the_token_is_needed(void **state) {
     assert_int_equal(status(ask(*state, "GET /", HOST "Authorization: Bearer s3creT\r\n")), 401);
     assert_int_equal(status(ask(*state, "GET /", HOST "Authorization: Bearer s3cret\r\n")), 200);
     assert_int_equal(status(ask(*state, "GET /", HOST "Authorization: Basic eDpzM2NyZXQ=\r\n")), 200);
+}
+
+static void the_token_is_read_again(void **state) {
+    struct fixture *fixture = *state;
+    FILE *file = fopen(fixture->token_path, "w");
+    fputs("another\n", file);
+    fclose(file);
+    assert_int_equal(http_retoken(fixture->http, &fixture->config), 0);
+    assert_int_equal(status(ask(fixture, "GET /", HOST "Authorization: Bearer s3cret\r\n")), 401);
+    assert_int_equal(status(ask(fixture, "GET /", HOST "Authorization: Bearer another\r\n")), 200);
+    assert_int_equal(truncate(fixture->token_path, 0), 0);
+    assert_int_equal(http_retoken(fixture->http, &fixture->config), -EINVAL);
+    assert_int_equal(status(ask(fixture, "GET /", HOST "Authorization: Bearer another\r\n")), 200);
+    assert_int_equal(status(ask(fixture, "GET /", HOST "Authorization: Bearer \r\n")), 401);
 }
 
 int main(void) {
@@ -174,6 +248,10 @@ int main(void) {
         cmocka_unit_test_setup_teardown(only_reading_is_allowed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_else_is_served, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_foreign_host_name_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(parameters_are_checked, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_request_is_not_too_large, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(time_is_limited, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_token_is_read_again, set_up_with_token, tear_down),
         cmocka_unit_test_setup_teardown(the_token_is_needed, set_up_with_token, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
