@@ -220,9 +220,25 @@ static bool is_worn(const struct udp_socket *udp, uint64_t now_ms) {
     return udp->uses_left == 0 || now_ms >= udp->born_ms + UDP_AGE_MS;
 }
 
-/* A socket for one query, in a place picked at random. NULL and *error: none can be had. */
+static void put_at(struct udp_pool *pool, unsigned place, struct udp_socket *udp) {
+    pool->places[place] = udp;
+    if (udp)
+        udp->place = (uint16_t)place;
+}
+
+/* The next place in turn, where one of the half that rested longest was put. */
+static uint16_t rested_place(struct udp_pool *pool) {
+    unsigned here = pool->turn, there = (here + entropy_below(&pool->host->entropy, (pool->size + 1) / 2)) % pool->size;
+    struct udp_socket *picked = pool->places[there];
+    put_at(pool, there, pool->places[here]);
+    put_at(pool, here, picked);
+    pool->turn = (here + 1) % pool->size;
+    return (uint16_t)here;
+}
+
+/* A socket for one query, picked at random. NULL and *error: none can be had. */
 static struct udp_socket *pick(struct udp_pool *pool, int *error) {
-    uint16_t place = (uint16_t)entropy_below(&pool->host->entropy, pool->size);
+    uint16_t place = rested_place(pool);
     struct udp_socket *udp = pool->places[place];
     if (udp && !is_worn(udp, uv_now(pool->host->loop)))
         return udp;
