@@ -108,8 +108,10 @@ int identity_client(const char *text, char out[IDENTITY_CLIENT_MAX]) {
         line_mac(out, mac);
         return 0;
     }
-    bool number = strspn(text, "0123456789.") == length && strchr(text, '.') != NULL;
-    if (length == 0 || length >= IDENTITY_CLIENT_MAX || number || strpbrk(text, ":/") != NULL)
+    /* A slip in an address (or a prefix, which can't be asked for): of digits and dots, or of hexadecimal digits and colons. */
+    size_t piece = strcspn(text, "/"), numbers = strspn(text, "0123456789."), digits = strspn(text, "0123456789abcdefABCDEF:.");
+    bool slip = (numbers >= piece && memchr(text, '.', piece) != NULL) || (digits >= piece && memchr(text, ':', piece) != NULL);
+    if (length == 0 || length >= IDENTITY_CLIENT_MAX || slip)
         return -EINVAL;
     for (size_t i = 0; i < length; i++)
         if (iscntrl((unsigned char)text[i]))

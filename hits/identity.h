@@ -28,8 +28,8 @@ void identities_find(struct identities *identities, const struct record *record,
 uint32_t identities_generation(const struct identities *identities);
 
 /* What an operator calls a machine by, as hits write it: an address, a MAC address (any of the usual ways of writing it), or a host
- * name, which can be nearly anything. -EINVAL: nothing of that, or most likely a slip: control characters, a ':' or '/', digits and
- * dots that are no address. Pure; any thread. */
+ * name, which can be nearly anything. -EINVAL: nothing of that, or most likely a slip: control characters, digits with dots or
+ * colons that are no address, a prefix. Pure; any thread. */
 enum { IDENTITY_CLIENT_MAX = 1024 };
 int identity_client(const char *text, char out[IDENTITY_CLIENT_MAX]);
 

@@ -66,10 +66,37 @@ static size_t utf8_length(const uint8_t *at, size_t left) {
     return length;
 }
 
-static void put_escape(struct text *text, unsigned code) {
+static uint32_t code_of(const uint8_t *at, size_t length) {
+    uint32_t code = length == 1 ? at[0] : at[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++)
+        code = code << 6 | (at[i] & 0x3f);
+    return code;
+}
+
+/* Controls, and what is meant not to be seen: it joins, parts or turns around what stands beside it. */
+static bool is_hidden(uint32_t code) {
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {{0x00, 0x1f},     {0x7f, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x180e, 0x180e},  {0x200b, 0x200f},
+                  {0x2028, 0x202e}, {0x2060, 0x206f}, {0xfeff, 0xfeff}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff}};
+    for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++)
+        if (code >= hidden[i].first && code <= hidden[i].last)
+            return true;
+    return false;
+}
+
+static void put_unit(struct text *text, uint32_t unit) {
     static const char hex[] = "0123456789abcdef";
-    char escape[6] = {'\\', 'u', '0', '0', hex[code >> 4 & 15], hex[code & 15]};
+    char escape[6] = {'\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
     text_put(text, escape, sizeof escape);
+}
+
+static void put_escape(struct text *text, uint32_t code) {
+    if (code > 0xffff) {
+        put_unit(text, 0xd7c0 + (code >> 10));
+        code = 0xdc00 | (code & 0x3ff);
+    }
+    put_unit(text, code);
 }
 
 void text_json(struct text *text, const char *string, size_t length) {
@@ -83,7 +110,8 @@ void text_json(struct text *text, const char *string, size_t length) {
             continue;
         }
         size_t sequence = utf8_length(octets + i, length - i);
-        if (sequence > 1 && !(sequence == 2 && c == 0xc2 && octets[i + 1] < 0xa0)) {
+        uint32_t code = sequence > 0 ? code_of(octets + i, sequence) : 0xfffd;
+        if (sequence > 1 && !is_hidden(code)) {
             i += sequence;
             continue;
         }
@@ -91,12 +119,8 @@ void text_json(struct text *text, const char *string, size_t length) {
         if (c == '"' || c == '\\') {
             char escape[2] = {'\\', (char)c};
             text_put(text, escape, 2);
-        } else if (sequence == 2) {
-            put_escape(text, octets[i + 1]); /* C1 controls U+0080..U+009F */
-        } else if (sequence == 0) {
-            text_put(text, "\\ufffd", 6);
         } else {
-            put_escape(text, c);
+            put_escape(text, code);
         }
         i += sequence == 0 ? 1 : sequence;
         begun = i;
@@ -157,15 +181,16 @@ struct phrase *phrase_new_printable(const char *string, size_t length) {
     const uint8_t *octets = (const uint8_t *)string;
     for (size_t i = 0; i < length;) {
         size_t sequence = utf8_length(octets + i, length - i);
-        bool c1 = sequence == 2 && octets[i] == 0xc2 && octets[i + 1] < 0xa0;
-        if (sequence > 0 && !c1 && octets[i] >= 0x20 && octets[i] != 0x7f) {
+        if (sequence > 0 && !is_hidden(code_of(octets + i, sequence))) {
             text_put(&text, string + i, sequence);
             i += sequence;
             continue;
         }
-        unsigned octet = octets[i++];
-        char escape[4] = {'\\', (char)('0' + octet / 100), (char)('0' + octet / 10 % 10), (char)('0' + octet % 10)};
-        text_put(&text, escape, sizeof escape);
+        for (size_t end = i + (sequence == 0 ? 1 : sequence); i < end; i++) {
+            unsigned octet = octets[i];
+            char escape[4] = {'\\', (char)('0' + octet / 100), (char)('0' + octet / 10 % 10), (char)('0' + octet % 10)};
+            text_put(&text, escape, sizeof escape);
+        }
     }
     struct phrase *phrase = text.failed ? NULL : phrase_new(text.data == NULL ? "" : text.data, text.length);
     text_free(&text);

@@ -21,8 +21,8 @@ void text_put(struct text *text, const char *octets, size_t length);
 void text_string(struct text *text, const char *string);
 void text_number(struct text *text, uint64_t number);
 
-/* A JSON string with its quotes. Control characters, DEL and whatever isn't UTF-8 come out escaped, so nothing in it can end a
- * line, move a cursor or break a reader. */
+/* A JSON string with its quotes. Control characters, DEL, characters that hide or turn the direction of writing, and whatever isn't
+ * UTF-8 come out escaped, so nothing in it can end a line, move a cursor, show what isn't there or break a reader. */
 void text_json(struct text *text, const char *string, size_t length);
 void text_json_name(struct text *text, const uint8_t *wire); /* a wire name as a JSON string: presentation form, no last dot */
 
@@ -37,7 +37,7 @@ struct phrase {
 };
 
 struct phrase *phrase_new(const char *string, size_t length); /* one reference; NULL: no memory */
-/* The same of a string that a stranger chose: control characters and octets that aren't UTF-8 become \\DDD. */
+/* The same of a string that a stranger chose: what text_json would escape becomes \\DDD for each octet. */
 struct phrase *phrase_new_printable(const char *string, size_t length);
 struct phrase *phrase_ref(struct phrase *phrase); /* NULL gives NULL */
 void phrase_unref(struct phrase *phrase);

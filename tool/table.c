@@ -67,7 +67,8 @@ static size_t printable(const uint8_t *text) {
     if (point < smallest[length] || (point >= 0xD800 && point <= 0xDFFF) || point > 0x10FFFF)
         return 0;
     bool control = point < 0xA0 || point == 0x061C || (point >= 0x200B && point <= 0x200F) ||
-                   (point >= 0x2028 && point <= 0x202E) || (point >= 0x2060 && point <= 0x206F) || point == 0xFEFF;
+                   (point >= 0x2028 && point <= 0x202E) || (point >= 0x2060 && point <= 0x206F) || point == 0xFEFF ||
+                   (point >= 0xE0000 && point <= 0xE0FFF);
     return control ? 0 : length;
 }
 

@@ -28,10 +28,19 @@ static void test_json(void **state) {
     JSON("\n\x1b[31m\x7f", "\"\\u000a\\u001b[31m\\u007f\"");
     JSON("a\0b", "\"a\\u0000b\"");
     JSON("gr\xc3\xbc\xc3\x9f", "\"gr\xc3\xbc\xc3\x9f\"");
-    JSON("\xc2\x9b", "\"\\u009b\"");                   /* a C1 control: CSI */
-    JSON("\xff\xc3", "\"\\ufffd\\ufffd\"");            /* not UTF-8 */
-    JSON("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\""); /* a surrogate */
+    JSON("\xc2\x9b", "\"\\u009b\"");                                /* a C1 control: CSI */
+    JSON("\xff\xc3", "\"\\ufffd\\ufffd\"");                         /* not UTF-8 */
+    JSON("\xed\xa0\x80", "\"\\ufffd\\ufffd\\ufffd\"");              /* a surrogate */
+    JSON("\xe2\x80\xaelive\xe2\x81\xa9", "\"\\u202elive\\u2069\""); /* turns the direction of writing */
+    JSON("\xf3\xa0\x81\x81", "\"\\udb40\\udc41\"");                 /* a tag: not seen at all */
     JSON("\xf0\x9f\x8c\xb1", "\"\xf0\x9f\x8c\xb1\"");
+}
+
+static void test_printable(void **state) {
+    static const char hostile[] = "a\x1b\xc2\x9b\xe2\x80\xae\xff\xc3\xbc";
+    struct phrase *phrase = phrase_new_printable(hostile, sizeof hostile - 1);
+    assert_string_equal(phrase->text, "a\\027\\194\\155\\226\\128\\174\\255\xc3\xbc");
+    phrase_unref(phrase);
 }
 
 static void test_name(void **state) {
@@ -80,8 +89,8 @@ static void test_number(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),  cmocka_unit_test(test_name),   cmocka_unit_test(test_time),
-        cmocka_unit_test(test_codes), cmocka_unit_test(test_number),
+        cmocka_unit_test(test_json), cmocka_unit_test(test_printable), cmocka_unit_test(test_name),
+        cmocka_unit_test(test_time), cmocka_unit_test(test_codes),     cmocka_unit_test(test_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

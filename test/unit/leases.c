@@ -396,6 +396,8 @@ static void test_client(void **state) {
         {"nonsense", "nonsense"},
         {"Petra's iPhone", "Petra's iPhone"},
         {"7", "7"},
+        {"=cmd|' /C calc'!A0", "=cmd|' /C calc'!A0"},
+        {"52:54:00:ab:cd:0g", "52:54:00:ab:cd:0g"},
     };
     static const char *const bad[] = {"",
                                       "10.1.2",
@@ -405,7 +407,7 @@ static void test_client(void **state) {
                                       "2001:db8::/",
                                       "2001:db8:::1",
                                       "52:54:00:ab:cd",
-                                      "52:54:00:ab:cd:0g",
+
                                       "52:54:00:ab:cd:01:02",
                                       "a\nb",
                                       ":",
