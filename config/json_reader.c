@@ -576,6 +576,82 @@ enum json_event json_next(struct json_reader *r) {
     }
 }
 
+static const char *skip_blanks(const char *p) {
+    while (*p == ' ')
+        p++;
+    return p;
+}
+
+/* From a string's quote to behind its closing one; NULL if there is more to it than that. */
+static const char *plain_string(const char *p, uint64_t *high) {
+    p = scan_plain(p + 1, high);
+    return *p == '"' ? p + 1 : NULL;
+}
+
+/* A member's value at p. Returns what is behind it, NULL if it isn't plain. */
+static const char *plain_value(const char *p, const char *object, struct json_member *member, uint64_t *high) {
+    static const struct {
+        char word[6];
+        uint8_t length;
+        enum json_event type;
+    } words[] = {{"null", 4, JSON_NULL}, {"true", 4, JSON_TRUE}, {"false", 5, JSON_FALSE}};
+    const char *end = NULL;
+    member->at = member->text = (uint32_t)(p - object);
+    if (*p == '"') {
+        end = plain_string(p, high);
+        member->type = JSON_STRING;
+        member->text++;
+        member->length = end ? (uint32_t)(end - p) - 2 : 0;
+    } else if (digit(*p) || *p == '-') {
+        end = number_end(p);
+        member->type = JSON_NUMBER;
+        member->length = end ? (uint32_t)(end - p) : 0;
+    } else {
+        member->length = 0;
+        for (size_t i = 0; !end && i < sizeof words / sizeof words[0]; i++) {
+            if (strncmp(p, words[i].word, words[i].length) != 0)
+                continue;
+            end = p + words[i].length;
+            member->type = words[i].type;
+        }
+    }
+    return end ? skip_blanks(end) : NULL;
+}
+
+/* As in every scan, the NUL behind the buffer's text ends what would run over it: it is part of nothing plain. */
+size_t json_peek_object(const struct json_reader *r, const char **text, struct json_member *members, size_t room, size_t *count) {
+    if (r->state != KEY_OR_END || r->event != JSON_OBJECT)
+        return 0;
+    const char *object = r->buffer + r->next - 1, *p = skip_blanks(object + 1);
+    uint64_t high = 0;
+    for (*count = 0; *count < room; p = skip_blanks(p + 1)) {
+        struct json_member *member = &members[(*count)++];
+        if (*p != '"')
+            return 0;
+        member->key = (uint32_t)(p + 1 - object);
+        if (!(p = plain_string(p, &high)))
+            return 0;
+        member->key_length = (uint32_t)(p - object) - member->key - 1;
+        p = skip_blanks(p);
+        if (*p != ':' || !(p = plain_value(skip_blanks(p + 1), object, member, &high)))
+            return 0;
+        if (*p == '}') {
+            *text = object;
+            size_t length = (size_t)(p + 1 - object);
+            return (high & 0x8080808080808080u) == 0 && length <= r->limits.string && length < UINT32_MAX ? length : 0;
+        }
+        if (*p != ',')
+            return 0;
+    }
+    return 0;
+}
+
+void json_pass_object(struct json_reader *r, size_t length) {
+    r->next += length - 2; /* to the closing brace */
+    mark(r, r->next);
+    close_container(r);
+}
+
 const char *json_text(const struct json_reader *r, size_t *length) {
     if (length)
         *length = r->text_length;

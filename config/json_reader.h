@@ -42,6 +42,14 @@ struct json_limits {
                       json_skip_line */
 };
 
+/* A member of a plain object: where its key, its value's first octet (a string's quote) and its value's text lie in the object. */
+struct json_member {
+    enum json_event type; /* STRING, NUMBER, TRUE, FALSE or NULL */
+    uint32_t key, key_length;
+    uint32_t at;
+    uint32_t text, length; /* of a string or number */
+};
+
 struct json_reader;
 
 struct json_reader *json_reader_new(json_source *source, void *context, const struct json_limits *limits); /* NULL: no memory */
@@ -63,6 +71,16 @@ size_t json_depth(const struct json_reader *reader);
 
 /* After OBJECT, ARRAY or KEY: passes over that value whole. 0, or -1 when the reader ran into an error. */
 int json_skip(struct json_reader *reader);
+
+/* After OBJECT: looks at the whole object at once, which costs a fifth of reading it event by event. Returns its octets, braces
+ * included, if they lie in the buffer and are plain: ASCII in one line without escapes, without containers inside, at most `room`
+ * members. *text: the first of them (the opening brace), valid until the next call for the reader. Returns 0 for any other object,
+ * a faulty one too. Nothing is consumed: either json_pass_object follows, or json_next as if this had not been called. */
+size_t json_peek_object(const struct json_reader *reader, const char **text, struct json_member *members, size_t room,
+                        size_t *count);
+
+/* After json_peek_object returned `length`: goes to the object's end, as if json_next had just returned its OBJECT_END. */
+void json_pass_object(struct json_reader *reader, size_t length);
 
 /* Lines mode, after JSON_ERROR: goes on with the next line. */
 void json_skip_line(struct json_reader *reader);

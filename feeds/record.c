@@ -99,12 +99,45 @@ static int read_value(struct record *record, struct json_reader *json, const str
     return 0;
 }
 
+/* Reads an object whose members are all plain in one piece, as most records are. False: it is left to be read member by member,
+ * which also finds the words for what is wrong with it. */
+static bool read_plain(struct record *record, struct json_reader *json, const struct record_reader *how) {
+    struct json_member members[RECORD_FIELDS_MAX];
+    const char *text;
+    size_t count, length = json_peek_object(json, &text, members, RECORD_FIELDS_MAX, &count);
+    if (length == 0 || reserve(record, length) != 0)
+        return false;
+    memcpy(record->text, text, length);
+    for (size_t i = 0; i < count; i++) {
+        const struct json_member *member = &members[i];
+        unsigned field = find_key(how, text + member->key, member->key_length, record->order[i]);
+        if (field == how->count && !how->unknown)
+            continue;
+        if (field == how->count || record->fields[field].type != JSON_END)
+            return false;
+        record->fields[field] = (struct record_field){.type = member->type,
+                                                      .line = record->line,
+                                                      .column = record->column + member->at,
+                                                      .offset = member->text,
+                                                      .length = member->length};
+        if (member->type == JSON_STRING || member->type == JSON_NUMBER)
+            record->text[member->text + member->length] = '\0'; /* there stood a quote, a comma, a blank or a brace */
+        record->order[i] = (uint8_t)field;
+    }
+    record->used = length;
+    json_pass_object(json, length);
+    return true;
+}
+
 int record_read(struct record *record, struct json_reader *json, const struct record_reader *how) {
     memset(record->fields, 0, how->count * sizeof record->fields[0]);
     record->line = json_line(json);
     record->column = json_column(json);
     record->repeated = -1;
     record->used = 0;
+    if (read_plain(record, json, how))
+        return 0;
+    memset(record->fields, 0, how->count * sizeof record->fields[0]);
     unsigned guess = 0;
     for (;;) {
         enum json_event event = json_next(json);

@@ -40,6 +40,7 @@ struct record {
     int repeated;          /* index of a key that was given twice (the last one counts), or -1 */
     char *text;
     size_t used, size;
+    uint8_t order[RECORD_FIELDS_MAX]; /* which field each member of the last plain object was: records of a feed are alike */
 };
 
 struct record_reader {

@@ -72,7 +72,7 @@ struct rule_reader {
     bool faulty;
     int error; /* other than a fault: no memory */
     struct indicator *indicator;
-    char target[NAME_TEXT_MAX + 2];
+    char *target; /* NAME_TEXT_MAX + 2 octets */
 };
 
 static void fault_at(struct rule_reader *r, uint32_t line, uint32_t column, const char *field, const char *message) {
@@ -387,7 +387,8 @@ static void read_fields(struct rule_reader *r) {
 
 int sundew_rule_object(struct reading *reading, const struct format_head *head, const char *path) {
     struct indicator indicator;
-    struct rule_reader r = {.reading = reading, .head = head, .path = path, .indicator = &indicator};
+    char target[NAME_TEXT_MAX + 2];
+    struct rule_reader r = {.reading = reading, .head = head, .path = path, .indicator = &indicator, .target = target};
     const struct record_reader how = {
         .keys = keys, .count = KEY_COUNT, .context = &r, .nested = read_nested, .unknown = unknown_key};
     reading_blank(&indicator);

@@ -280,12 +280,134 @@ static void source_fails(void **state) {
     json_reader_free(reader);
 }
 
+/* --- plain objects in one piece ------------------------------------------------------------------------------------------------
+ */
+
+enum { PLAIN_CASES = 40000, PLAIN_ROOM = 5 };
+
+static unsigned pick(unsigned *state, unsigned below) {
+    *state = *state * 1103515245u + 12345u;
+    return (*state >> 16) % below;
+}
+
+/* Lines of objects: most of them plain, all kinds of others between, some octets changed at random. */
+static size_t make_lines(unsigned *random, char *out, size_t room) {
+    static const char *const values[] = {"\"\"",
+                                         "\"abc.example.com\"",
+                                         "\"a longer text, with blanks\"",
+                                         "7",
+                                         "-0.5e+3",
+                                         "100",
+                                         "null",
+                                         "true",
+                                         "false",
+                                         "\"tab\\t\"",
+                                         "\"\xC3\xA9\"",
+                                         "[1]",
+                                         "{\"x\": 2}",
+                                         "01",
+                                         "nul",
+                                         "1.",
+                                         "\"\"x",
+                                         "-"};
+    static const char *const blanks[] = {"", " ", "  ", "", " ", "\t", "", " "};
+    size_t used = 0;
+    unsigned count = 1 + pick(random, 4);
+    for (unsigned line = 0; line < count; line++) {
+        unsigned members = pick(random, PLAIN_ROOM + 2), kinds = pick(random, 3) ? 9 : sizeof values / sizeof values[0];
+        unsigned spaces = pick(random, 3) ? 5 : sizeof blanks / sizeof blanks[0];
+        used += (size_t)snprintf(out + used, room - used, "%s{", blanks[pick(random, spaces)]);
+        for (unsigned i = 0; i < members; i++)
+            used += (size_t)snprintf(out + used, room - used, "%s%s\"k%u\"%s:%s%s%s", i ? "," : "", blanks[pick(random, spaces)],
+                                     pick(random, 9), blanks[pick(random, spaces)], blanks[pick(random, spaces)],
+                                     values[pick(random, kinds)], blanks[pick(random, spaces)]);
+        used += (size_t)snprintf(out + used, room - used, "}%s", pick(random, 20) ? "\n" : "");
+    }
+    if (pick(random, 3) == 0)
+        out[pick(random, (unsigned)used)] = "\"\\{}[]:,\n x0\x80"[pick(random, 13)];
+    return pick(random, 8) ? used : pick(random, (unsigned)used) + 1;
+}
+
+static void expect_same(const struct json_reader *a, enum json_event event_a, const struct json_reader *b,
+                        enum json_event event_b) {
+    size_t length_a, length_b;
+    const char *text_a = json_text(a, &length_a), *text_b = json_text(b, &length_b);
+    assert_int_equal(event_a, event_b);
+    assert_int_equal(length_a, length_b);
+    assert_memory_equal(text_a, text_b, length_a);
+    assert_int_equal(json_line(a), json_line(b));
+    assert_int_equal(json_column(a), json_column(b));
+    assert_int_equal(json_offset(a), json_offset(b));
+    assert_int_equal(json_depth(a), json_depth(b));
+    assert_string_equal(json_error(a), json_error(b));
+}
+
+/* What was seen in one piece is what the other reader says of it member by member, up to the end of the object. */
+static void expect_members(struct json_reader *slow, const char *text, const struct json_member *members, size_t count,
+                           uint32_t column) {
+    for (size_t i = 0; i < count; i++) {
+        const struct json_member *member = &members[i];
+        size_t length;
+        assert_int_equal(json_next(slow), JSON_KEY);
+        assert_memory_equal(json_text(slow, &length), text + member->key, member->key_length);
+        assert_int_equal(length, member->key_length);
+        assert_int_equal(json_next(slow), member->type);
+        assert_memory_equal(json_text(slow, &length), text + member->text, member->length);
+        assert_int_equal(length, member->length);
+        assert_int_equal(json_column(slow), column + member->at);
+    }
+}
+
+static unsigned compare_readings(const char *json, size_t length, bool lines, size_t limit) {
+    const struct json_limits limits = {.lines = lines, .string = limit};
+    struct text one = {json, length, 0, 0}, two = {json, length, 0, 0};
+    struct json_reader *fast = json_reader_new(read_text, &one, &limits), *slow = json_reader_new(read_text, &two, &limits);
+    unsigned plain = 0;
+    for (;;) {
+        enum json_event a = json_next(fast), b = json_next(slow);
+        expect_same(fast, a, slow, b);
+        if (a == JSON_END || (a == JSON_ERROR && !lines))
+            break;
+        if (a == JSON_ERROR) {
+            json_skip_line(fast);
+            json_skip_line(slow);
+        }
+        struct json_member members[PLAIN_ROOM];
+        const char *text;
+        size_t count, octets = json_peek_object(fast, &text, members, PLAIN_ROOM, &count);
+        if (octets == 0)
+            continue;
+        plain++;
+        assert_int_equal(a, JSON_OBJECT);
+        assert_true(octets <= limit || limit == 0);
+        expect_members(slow, text, members, count, json_column(fast));
+        json_pass_object(fast, octets);
+        expect_same(fast, JSON_OBJECT_END, slow, json_next(slow));
+    }
+    json_reader_free(fast);
+    json_reader_free(slow);
+    return plain;
+}
+
+static void plain_objects(void **state) {
+    unsigned random = 1, plain = 0;
+    char json[4096];
+    for (unsigned i = 0; i < PLAIN_CASES; i++) {
+        size_t length = make_lines(&random, json, sizeof json);
+        plain += compare_readings(json, length, pick(&random, 4) > 0, pick(&random, 4) ? 0 : 40);
+    }
+    assert_in_range(plain, PLAIN_CASES / 2, 4 * PLAIN_CASES);
+    assert_int_equal(compare_readings("{\"a\":1}", 8, false, 0), 1);
+    assert_int_equal(compare_readings("{\"a\":1", 7, false, 0), 0);
+    assert_int_equal(compare_readings("{}", 2, false, 0), 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),   cmocka_unit_test(strings),      cmocka_unit_test(nul_escape),  cmocka_unit_test(bad_utf8),
-        cmocka_unit_test(faults),   cmocka_unit_test(numbers),      cmocka_unit_test(truncation),  cmocka_unit_test(depth),
-        cmocka_unit_test(places),   cmocka_unit_test(string_limit), cmocka_unit_test(long_string), cmocka_unit_test(lines),
-        cmocka_unit_test(skipping), cmocka_unit_test(source_fails),
+        cmocka_unit_test(values),   cmocka_unit_test(strings),      cmocka_unit_test(nul_escape),    cmocka_unit_test(bad_utf8),
+        cmocka_unit_test(faults),   cmocka_unit_test(numbers),      cmocka_unit_test(truncation),    cmocka_unit_test(depth),
+        cmocka_unit_test(places),   cmocka_unit_test(string_limit), cmocka_unit_test(long_string),   cmocka_unit_test(lines),
+        cmocka_unit_test(skipping), cmocka_unit_test(source_fails), cmocka_unit_test(plain_objects),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
