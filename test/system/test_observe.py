@@ -1,6 +1,6 @@
 """Where people look: metrics, the page in a real browser, `sundew top` in a real terminal.
 
-What a tool is missing for is skipped, and said. SUNDEW_SCREENSHOT=FILE leaves the page's picture there.
+What a tool is missing for is skipped, and said. SUNDEW_SCREENSHOT=FILE leaves a picture of the page there.
 """
 import base64, contextlib, json, os, re, shutil, subprocess, unittest, urllib.error, urllib.request
 
@@ -28,11 +28,12 @@ class Browser:
         self.driver = Process([shutil.which("chromedriver"), f"--port={port}"], os.path.join(folder, "chromedriver.log"))
         wait_for("chromedriver", self._ready)
         options = {"binary": shutil.which("chromium"),
-                   "args": ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
+                   "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
                             "--disable-background-networking", "--disable-component-update", "--window-size=1100,1400",
                             "--disable-dev-shm-usage", f"--user-data-dir={folder}/chromium"]}
         self.session = None
-        self.session = self.call("POST", "", {"capabilities": {"alwaysMatch": {"goog:chromeOptions": options}}})["sessionId"]
+        self.session = self.call("POST", "", {"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}})["sessionId"]
 
     def _ready(self):
         try:
@@ -48,6 +49,17 @@ class Browser:
 
     def script(self, text):
         return self.call("POST", "/execute/sync", {"script": text, "args": []})
+
+    def devtools(self, command, **parameters):
+        return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
+
+    def size(self, width, height, scheme="light"):
+        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def complaints(self):
+        """What went to the console: what the Content-Security-Policy stopped, what failed; not that there is no favicon."""
+        return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"}) if "favicon" not in entry["message"]]
 
     def end(self):
         with contextlib.suppress(OSError):
@@ -106,28 +118,65 @@ class Observe(Case):
 
     @unittest.skipUnless(shutil.which("chromium") and shutil.which("chromedriver"), "chromium is not installed")
     def test_the_page(self):
-        sundewd = self.observed()
+        leases = os.path.join(self.folder, "leases")
+        with open(leases, "w") as f:
+            f.write(f"{2 ** 31 - 1} 52:54:00:12:34:56 127.0.0.7 laptop-7 *\n{2 ** 31 - 1} 52:54:00:9a:bc:de 127.0.0.9 camera-2 *\n")
+        zones = [{"name": name, "source": os.path.join(self.folder, f"{name}.json"), **more} for name, more in
+                 (("local", {}), ("threatfox", {"action": "sinkhole"}), ("trial", {"mode": "monitor"}))]
+        rules = ([{"domain": "evil.example", "family": "Emotet"}, {"domain": "odd.example", "family": HOSTILE}],
+                 [{"domain": "evil.example", "family": "Emotet", "confidence": 90}, {"domain": "c2.invalid.example", "family": "QakBot"}],
+                 [{"domain": "tracker.example", "family": "Mirai"}])
+        for zone, listed in zip(zones, rules):
+            with open(zone["source"], "w") as f:
+                json.dump({"zone": zone["name"], "rules": listed}, f)
+        sundewd = self.observed(zones=zones, clients={"leases": [{"format": "dnsmasq", "path": leases}]},
+                                policy={"sinkhole": {"ipv4": "192.0.2.66"}})
         browser = Browser(self.folder)
         self.addCleanup(browser.end)
-        browser.call("POST", "/url", {"url": f"http://127.0.0.1:{self.http}/"})
-        sundewd.ask("evil.example", source="127.0.0.7")
-        sundewd.ask("odd.example", source="127.0.0.8")
 
         def text(box):
             return browser.script(f'return document.getElementById("{box}").innerText')
 
-        wait_for("both clients on the page", lambda: "127.0.0.7" in text("clients") and "127.0.0.8" in text("clients"))
-        self.assertIn("Emotet", text("clients"))
-        self.assertIn("local", text("zones"))
-        self.assertEqual(browser.script('return document.querySelectorAll("script").length'), 1, "data became markup")
+        browser.size(1100, 1250)
+        browser.call("POST", "/url", {"url": f"http://127.0.0.1:{self.http}/"})
+        wait_for("a page without news", lambda: "no client has asked" in text("clients") and text("hits") == "none")
+        for name, client in (("www.evil.example", 7), ("c2.invalid.example", 9), ("tracker.example", 9), ("c2.invalid.example", 7)):
+            sundewd.ask(name, source=f"127.0.0.{client}")
         browser.script('document.getElementById("name").value = "www.evil.example"; '
                        'document.querySelector("#ask button").click()')
         wait_for("the verdict", lambda: "decides" in text("verdict"))
-        self.assertIn("evil.example", text("verdict"))
-        self.assertEqual(text("trouble"), "")
+        self.assertIn("shadowed", text("verdict"))
+        wait_for("all hits", lambda: text("hits").count("example") == 4)
+        browser.call("POST", "/refresh", {})
+        wait_for("the chart", lambda: browser.script('return document.querySelectorAll("#chart rect").length') == 3)
         if os.environ.get("SUNDEW_SCREENSHOT"):
+            browser.script('document.getElementById("name").value = "www.evil.example"; '
+                           'document.querySelector("#ask button").click()')
+            wait_for("the verdict", lambda: "decides" in text("verdict"))
             with open(os.environ["SUNDEW_SCREENSHOT"], "wb") as f:
                 f.write(base64.b64decode(browser.call("GET", "/screenshot")))
+        sundewd.ask("odd.example", source="127.0.0.8")
+        wait_for("both clients on the page", lambda: "127.0.0.7" in text("clients") and "127.0.0.8" in text("clients"))
+        for wanted in ("Emotet", "52:54:00:12:34:56", "laptop-7"):
+            self.assertIn(wanted, text("clients"))
+        self.assertIn("local", text("zones"))
+        self.assertIn("dns://127.0.0.1:9", text("upstreams"))
+        self.assertEqual(browser.script('return document.querySelectorAll("script").length'), 1, "data became markup")
+        self.assertIn("\\u{202e}", text("clients"))
+        self.assertNotIn("\u202e", text("clients"))
+        self.assertEqual(text("trouble"), "")
+        self.assertEqual(browser.complaints(), [])
+        browser.size(390, 844)
+        for scheme in ("light", "dark"):
+            browser.size(390, 844, scheme)
+            self.assertLessEqual(browser.script("return document.documentElement.scrollWidth"), 390, "a phone has to scroll sideways")
+        browser.size(1100, 1250)
+        sundewd.end()
+        wait_for("a word that the daemon is gone", lambda: "no news from sundewd" in text("trouble"))
+        self.assertIn("127.0.0.7", text("clients"))
+        sundewd.launch()
+        sundewd.wait_ready()
+        wait_for("the daemon again", lambda: text("trouble") == "")
 
     @unittest.skipUnless(shutil.which("tmux"), "tmux is not installed")
     def test_top(self):
