@@ -3,6 +3,7 @@
 #include "feeds/sundew_rule.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -288,15 +289,21 @@ static int read_nested(void *context, struct record *record, unsigned field, enu
     return 0;
 }
 
-/* All records in their one spelling, put together in *whole (to be freed). 0, -EINVAL after a fault, or -ENOMEM. */
+/* All records in their one spelling, put together in *whole (to be freed). 0, -EINVAL after faults, or -ENOMEM. */
 static int respell_records(struct rule_reader *r, const char *lines, char *out, char **whole, size_t *used) {
+    const struct record_field *field = &r->reading->record.fields[RECORDS];
     uint32_t ttl = records_ttl(r);
     const char *why;
-    for (const char *at = lines, *end; *at; at = *end ? end + 1 : end) {
+    unsigned number = 0;
+    for (const char *at = lines, *end; *at; at = *end ? end + 1 : end, number++) {
         end = strchrnul(at, '\n');
         int error = local_data_read(at, (size_t)(end - at), ttl, NULL, out, &why);
-        if (error == -EINVAL)
-            fault(r, RECORDS, why);
+        if (error == -EINVAL) {
+            char which[32];
+            snprintf(which, sizeof which, "records[%u]", number);
+            fault_at(r, field->line, field->column, which, why);
+            continue;
+        }
         if (error)
             return error;
         size_t length = strlen(out);
@@ -309,7 +316,7 @@ static int respell_records(struct rule_reader *r, const char *lines, char *out, 
         memcpy(grown + *used, out, length + 1);
         *used += length;
     }
-    return 0;
+    return r->faulty ? -EINVAL : 0;
 }
 
 static void read_records(struct rule_reader *r) {
