@@ -120,7 +120,7 @@ const struct key config_table[] = {
      .help = "per cent that a snapshot may lose unconfirmed"},
     {"zones[].max_grow", TYPE_INTEGER, STORE_INT, BETWEEN(0, 1000000), ZONE(max_grow),
      .help = "per cent that it may gain unconfirmed"},
-    {"zones[].max_size", TYPE_SIZE, I64, BETWEEN(KILO, TERA), ZONE(max_size), .fallback = "\"512M\"",
+    {"zones[].max_size", TYPE_SIZE, I64, BETWEEN(1, TERA), ZONE(max_size), .fallback = "\"512M\"",
      .help = "of a body, unpacked"},
     {"zones[].refang", TYPE_BOOL, ZONE(refang), .fallback = "false", .help = "reads hxxp and [.] as they are meant"},
     {"zones[].headers_file", TYPE_SECRET, ZONE(headers_file), OR_NULL, .help = "HTTP headers to send, one a line"},

@@ -297,7 +297,7 @@ class Scripted(threading.Thread):
                 data, peer = self.udp.recvfrom(65535)
             except OSError:
                 return
-            self._answer(data, lambda reply: self.udp.sendto(reply, peer))
+            self._answer(data, lambda reply, peer=peer: self.udp.sendto(reply, peer))
 
     def _accept(self):
         while not self.over:
