@@ -1,14 +1,16 @@
 """A real DHCP server hands sundew out to a real DHCP client, in network namespaces, with what `sundew dhcp` printed for it; the
 client's C&C look-up names its machine. Then the address passes to another machine: new hits are its, old ones stay where they were.
 
-    dhcp_lease.py BUILD dnsmasq|kea|isc-dhcpd
+    dhcp_lease.py BUILD dnsmasq|dnsmasq-6|kea|isc-dhcpd        (-6: over DHCPv6)
 
 Needs root, iproute2, the server and its client here (SERVERS); else skipped."""
 import contextlib, json, os, shutil, subprocess, sys, tempfile, time
 
 BUILD, KIND, SKIP, PATIENCE = sys.argv[1], sys.argv[2], 77, 20
 os.environ["PATH"] += ":/usr/sbin:/sbin"
-SERVER, ADDRESS, SUBNET = "10.77.0.1", "10.77.0.50", "10.77.0.0"
+FORMAT, SIX = KIND.removesuffix("-6"), KIND.endswith("-6")
+SERVER, ADDRESS, SUBNET = ("fd77::1", "fd77::50", None) if SIX else ("10.77.0.1", "10.77.0.50", "10.77.0.0")
+LENGTH = 64 if SIX else 24
 MACHINES = {"one": ("02:00:00:00:00:01", "laptop-7"), "two": ("02:00:00:00:00:02", "printer")}
 NAME = f"sundew{os.getpid()}"
 ended = []  # what to undo, last first
@@ -29,7 +31,12 @@ BOUND|RENEW|REBIND|REBOOT)
     ip addr replace "$new_ip_address/24" dev "$interface"
     for server in $new_domain_name_servers; do echo "nameserver $server"; done > /etc/resolv.conf
     echo "$new_ip_address" > "$OUT" ;;
+BOUND6|RENEW6|REBIND6)
+    ip addr replace "$new_ip6_address/64" dev "$interface" nodad
+    for server in $new_dhcp6_name_servers; do echo "nameserver $server"; done > /etc/resolv.conf
+    echo "$new_ip6_address" > "$OUT" ;;
 RELEASE|EXPIRE|STOP|PREINIT) ip addr flush dev "$interface" ; ip link set "$interface" up ;;
+RELEASE6|EXPIRE6|STOP6) ip addr del "$old_ip6_address/64" dev "$interface" ;;
 esac
 """
 
@@ -86,13 +93,15 @@ def add_space(space):
     os.makedirs(etc)
     ended.append(lambda: shutil.rmtree(etc))
     open(etc + "/resolv.conf", "w").close()
+    for where in ("all", "default"):  # nobody else has our addresses, so they need no second of trial
+        run(*inside(space, "sh", "-c", f"echo 0 > /proc/sys/net/ipv6/conf/{where}/accept_dad"))
     run(*inside(space, "ip", "link", "set", "lo", "up"))
 
 
 def build_network():
     add_space("server")
     run(*inside("server", "ip", "link", "add", "br0", "type", "bridge"))
-    run(*inside("server", "ip", "addr", "add", SERVER + "/24", "dev", "br0"))
+    run(*inside("server", "ip", "addr", "add", f"{SERVER}/{LENGTH}", "dev", "br0", *(["nodad"] if SIX else [])))
     run(*inside("server", "ip", "link", "set", "br0", "up"))
     for i, (space, (mac, _)) in enumerate(MACHINES.items()):
         add_space(space)
@@ -114,10 +123,11 @@ def write(path, text):
 
 def start_sundewd(folder):
     write(os.path.join(folder, "local.json"), json.dumps({"zone": "local", "rules": [{"domain": "evil.example", "family": "Emotet"}]}))
-    config = {"listen": [f"dns://{SERVER}:53"], "workers": 1, "state_dir": os.path.join(folder, "state"),
+    listen = f"dns://[{SERVER}]:53" if SIX else f"dns://{SERVER}:53"
+    config = {"listen": [listen], "workers": 1, "state_dir": os.path.join(folder, "state"),
               "control": os.path.join(folder, "control.sock"), "log": {"hits": os.path.join(folder, "hits.jsonl")}, "http": None,
               "forward": [{"zone": ".", "to": ["dns://127.0.0.1:9"]}], "zones": [{"name": "local", "source": "local.json"}],
-              "clients": {"leases": [{"format": KIND, "path": os.path.join(folder, "leases")}]}}
+              "clients": {"leases": [{"format": FORMAT, "path": os.path.join(folder, "leases")}]}}
     path = write(os.path.join(folder, "sundew.json"), json.dumps(config))
     start("server", os.path.join(BUILD, "sundewd"), "-c", path, log=os.path.join(folder, "sundewd.log"))
     wait_for("sundewd", lambda: "ready:" in read(os.path.join(folder, "sundewd.log")))
@@ -130,7 +140,7 @@ def start_dnsmasq(folder, leases):
     start("server", "dnsmasq", "--keep-in-foreground", "--conf-file=" + path, "--port=0", "--interface=br0", "--bind-interfaces",
           "--no-ping", "--user=root", "--log-facility=-", "--pid-file=" + os.path.join(folder, "dnsmasq.pid"),
           f"--dhcp-range={ADDRESS},{ADDRESS},5m", "--dhcp-leasefile=" + leases, log=os.path.join(folder, "server.log"))
-    wait_for("dnsmasq", lambda: "DHCP, IP range" in read(os.path.join(folder, "server.log")))
+    wait_for("dnsmasq", lambda: "IP range" in read(os.path.join(folder, "server.log")))
 
 
 def start_kea(folder, leases):
@@ -162,8 +172,10 @@ def start_udhcpc(folder, space, name, out):
 
 
 def start_dhclient(folder, space, name, out):
-    config = write(os.path.join(folder, space + ".conf"), f'send host-name "{name}";\nrequest domain-name-servers;\n')
-    common = ["dhclient", "-4", "-cf", config, "-sf", os.path.join(folder, "script.sh"), "-lf", os.path.join(folder, space + ".lease"),
+    asked = f'send fqdn.fqdn "{name}"; request dhcp6.name-servers;' if SIX else f'send host-name "{name}"; request domain-name-servers;'
+    config = write(os.path.join(folder, space + ".conf"), asked)
+    common = ["dhclient", *(["-6", "-D", "LL"] if SIX else ["-4"]), "-cf", config, "-sf", os.path.join(folder, "script.sh"),
+              "-lf", os.path.join(folder, space + ".lease"),
               "-pf", os.path.join(folder, space + ".pid"), "-e", "OUT=" + out]
     process = start(space, *common, "-d", "eth0", log=os.path.join(folder, space + ".log"))
     return lambda: (run(*inside(space, *common, "-r", "eth0")), end(process))
@@ -171,7 +183,8 @@ def start_dhclient(folder, space, name, out):
 
 SERVERS = {"dnsmasq": ("dnsmasq", start_dnsmasq, "udhcpc", start_udhcpc, UDHCPC),
            "kea": ("kea-dhcp4", start_kea, "dhclient", start_dhclient, DHCLIENT),
-           "isc-dhcpd": ("dhcpd", start_dhcpd, "udhcpc", start_udhcpc, UDHCPC)}
+           "isc-dhcpd": ("dhcpd", start_dhcpd, "udhcpc", start_udhcpc, UDHCPC),
+           "dnsmasq-6": ("dnsmasq", start_dnsmasq, "dhclient", start_dhclient, DHCLIENT)}
 
 
 def clients(folder):
