@@ -33,6 +33,7 @@ struct carrier_host {
     struct entropy entropy;
     size_t handles;     /* open uv handles; when it falls to 0, `closed` is called */
     size_t descriptors; /* sockets and connections open */
+    int readable;       /* an epoll of all UDP sockets, edge-triggered: half of the work that uv_poll makes of a reply */
     uint8_t *buffer;    /* for one UDP reply */
     struct pending *unsent[CARRIER_UNSENT];
     unsigned unsent_count;

@@ -5,22 +5,24 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 enum {
     PORT_MIN = 1024,
     PORT_TRIES = 16, /* ports drawn before the kernel is asked for any */
-    SPARES_MAX = 64,
+    EVENTS_MAX = 64, /* sockets read from in one go */
+    READS_MAX = 16,  /* datagrams read from one of them */
     NOT_PLACED = UINT16_MAX,
 };
 
+/* Its memory stays until the pool goes: an event that was fetched may be about one that was closed, or opened anew, since. */
 struct udp_socket {
-    uv_poll_t poll;
     struct udp_pool *pool;
     struct pending *pending;
     struct udp_socket *next, **link; /* among draining, or next spare */
     uint64_t born_ms;
-    int fd;
+    int fd; /* -1: spare */
     uint16_t uses_left;
     uint16_t place; /* in the pool, or NOT_PLACED: draining */
 };
@@ -67,24 +69,6 @@ static int open_socket(struct udp_pool *pool) {
     return error;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events);
-
-static void on_closed(uv_handle_t *handle) {
-    struct udp_socket *udp = handle->data;
-    struct udp_pool *pool = udp->pool;
-    struct carrier_host *host = pool->host;
-    pool->sockets--;
-    if (pool->spares < SPARES_MAX) {
-        udp->next = pool->spare;
-        pool->spare = udp;
-        pool->spares++;
-    } else {
-        free(udp);
-    }
-    if (--host->handles == 0)
-        host->closed(host);
-}
-
 static void close_socket(struct udp_socket *udp) {
     struct udp_pool *pool = udp->pool;
     if (udp->place != NOT_PLACED) {
@@ -94,8 +78,11 @@ static void close_socket(struct udp_socket *udp) {
         if (udp->next)
             udp->next->link = udp->link;
     }
-    uv_close((uv_handle_t *)&udp->poll, on_closed);
-    close(udp->fd);
+    close(udp->fd); /* which takes it off host->readable */
+    udp->fd = -1;
+    udp->next = pool->spare;
+    pool->spare = udp;
+    pool->sockets--;
     pool->host->descriptors--;
 }
 
@@ -131,39 +118,46 @@ static void unqueue(struct carrier_host *host, struct pending *pending) {
     }
 }
 
+/* A socket that nobody uses yet, in memory of a closed one if there is any; NULL and *error. */
+static struct udp_socket *new_socket(struct udp_pool *pool, int *error) {
+    struct udp_socket *udp = pool->spare;
+    *error = -ENOMEM;
+    if (!udp && !(udp = malloc(sizeof(*udp))))
+        return NULL;
+    if (udp == pool->spare)
+        pool->spare = udp->next;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = udp};
+    udp->fd = *error = open_socket(pool);
+    if (udp->fd >= 0 && epoll_ctl(pool->host->readable, EPOLL_CTL_ADD, udp->fd, &event) == 0)
+        return udp;
+    if (udp->fd >= 0) {
+        *error = -errno;
+        close(udp->fd);
+    }
+    udp->fd = -1;
+    udp->next = pool->spare;
+    pool->spare = udp;
+    return NULL;
+}
+
 /* Opens a socket for the place; the one that was there goes only then. */
 static int fill_place(struct udp_pool *pool, uint16_t place) {
-    struct udp_socket *udp = pool->spare;
-    if (udp) {
-        pool->spare = udp->next;
-        pool->spares--;
-    } else if (!(udp = malloc(sizeof(*udp)))) {
-        return -ENOMEM;
-    }
     struct carrier_host *host = pool->host;
-    int fd = open_socket(pool);
-    int error = fd < 0 ? fd : uv_poll_init(host->loop, &udp->poll, fd);
-    if (error < 0) {
-        if (fd >= 0)
-            close(fd);
-        free(udp);
+    int error;
+    struct udp_socket *udp = new_socket(pool, &error);
+    if (!udp)
         return error;
-    }
-    udp->poll.data = udp;
     udp->pool = pool;
     udp->pending = NULL;
     udp->born_ms = uv_now(host->loop);
-    udp->fd = fd;
     udp->uses_left = pool->size < UDP_POOL_FULL ? 1 : UDP_USES;
     udp->place = place;
     if (pool->places[place])
         retire(pool->places[place]);
     pool->places[place] = udp;
     pool->sockets++;
-    host->handles++;
     if (host->descriptors++ == 0)
         host->opened(host);
-    uv_poll_start(&udp->poll, UV_READABLE, on_readable);
     return 0;
 }
 
@@ -184,7 +178,8 @@ static void fail_all(struct udp_socket *udp, int error) {
     }
 }
 
-static void take_reply(struct udp_socket *udp, const uint8_t *message, size_t length, bool cut) {
+/* False: it fits no query. */
+static bool take_reply(struct udp_socket *udp, const uint8_t *message, size_t length, bool cut) {
     struct carrier_host *host = udp->pool->host;
     struct pending *pending = pending_find(udp->pending, message, length);
     struct reply reply = {.kind = REPLY_MISMATCH};
@@ -192,26 +187,48 @@ static void take_reply(struct udp_socket *udp, const uint8_t *message, size_t le
         reply = upstream_message_judge(pending->question, pending->id, pending->edns, message, length);
     if (reply.kind == REPLY_MISMATCH) {
         host->mismatch(host);
-        return;
+        return false;
     }
     if (cut && reply.kind == REPLY_ANSWER)
         reply.kind = REPLY_TRUNCATED;
     pending_remove(pending);
     close_if_drained(udp);
     host->reply(pending, &reply, message, length);
+    return true;
 }
 
-static void on_readable(uv_poll_t *poll, int status, int events) {
-    struct udp_socket *udp = poll->data;
+/* Reads one datagram. True: another may be there that matters. */
+static bool receive_one(struct udp_socket *udp) {
     uint8_t *buffer = udp->pool->host->buffer;
-    if (status < 0)
-        uv_poll_start(poll, UV_READABLE, on_readable); /* libuv stops at an error, even at one that is over when recv asks */
     ssize_t length = recv(udp->fd, buffer, UDP_REPLY_MAX, MSG_DONTWAIT | MSG_TRUNC);
+    int error = length < 0 ? errno : 0;
+    if (error == EAGAIN || error == EINTR)
+        return error == EINTR;
+    if (error) {
+        fail_all(udp, -error);
+        return false;
+    }
     bool cut = length > UDP_REPLY_MAX;
-    if (length >= 0)
-        take_reply(udp, buffer, cut ? UDP_REPLY_MAX : (size_t)length, cut);
-    else if (errno != EAGAIN && errno != EINTR)
-        fail_all(udp, -errno);
+    return !take_reply(udp, buffer, cut ? UDP_REPLY_MAX : (size_t)length, cut) || udp->pending;
+}
+
+/* What isn't read now isn't told of again, so it must be nothing that is waited for. */
+static void receive(struct udp_socket *udp) {
+    for (unsigned reads = 0; udp->fd >= 0 && receive_one(udp); reads++) {
+        if (reads < READS_MAX)
+            continue;
+        struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = udp};
+        if (udp->fd >= 0)
+            epoll_ctl(udp->pool->host->readable, EPOLL_CTL_MOD, udp->fd, &event); /* tell me again, after others had their turn */
+        return;
+    }
+}
+
+void udp_pool_receive(struct carrier_host *host) {
+    struct epoll_event events[EVENTS_MAX];
+    int count = epoll_wait(host->readable, events, EVENTS_MAX, 0);
+    for (int i = 0; i < count; i++)
+        receive(events[i].data.ptr);
 }
 
 /* --- sending --- */

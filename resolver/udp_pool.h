@@ -47,7 +47,7 @@ struct udp_pool {
     struct udp_socket **places;  /* NULL until the first query */
     struct udp_socket *draining; /* out of its place, waits for its last reply */
     struct udp_socket *spare;    /* closed, memory for the next */
-    unsigned spares, sockets;    /* sockets: open or closing */
+    unsigned sockets;            /* open */
 };
 
 void udp_pool_init(struct udp_pool *pool, struct carrier_host *host, const struct sockaddr *address, socklen_t length,
@@ -56,6 +56,8 @@ void udp_pool_init(struct udp_pool *pool, struct carrier_host *host, const struc
 /* Sends, with udp_pool_flush at the latest. 0: host->reply or host->failed will be called (not before this returns), or
  * udp_pool_cancel. -errno: nothing will be sent. */
 int udp_pool_send(struct udp_pool *pool, struct pending *pending);
+/* Takes the replies that are there, of all pools of the host. To be called when host->readable is readable. */
+void udp_pool_receive(struct carrier_host *host);
 /* Sends what was held back, of all pools of the host. To be called at the end of each turn of the loop. */
 void udp_pool_flush(struct carrier_host *host);
 void udp_pool_cancel(struct pending *pending);

@@ -6,8 +6,10 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "resolver/exchange.h"
 #include "resolver/wire.h"
@@ -52,6 +54,7 @@ struct upstream {
     uv_async_t wake;
     uv_timer_t tick, sweep;
     uv_prepare_t before; /* before the loop sleeps: queries leave */
+    uv_poll_t readable;  /* replies have come over UDP */
     void (*closed)(void *context);
     void *closed_context;
 };
@@ -534,6 +537,13 @@ static void on_opened(struct carrier_host *carriers) {
     uv_timer_start(&upstream->sweep, on_sweep, CARRIER_SWEEP_MS, CARRIER_SWEEP_MS);
 }
 
+static void free_upstream(struct upstream *upstream) {
+    if (upstream->host.carriers.readable >= 0)
+        close(upstream->host.carriers.readable);
+    free(upstream->host.carriers.buffer);
+    free(upstream);
+}
+
 /* The last handle is closed. */
 static void on_all_closed(struct carrier_host *carriers) {
     struct upstream *upstream = (struct upstream *)carriers;
@@ -551,8 +561,7 @@ static void on_all_closed(struct carrier_host *carriers) {
     void *context = upstream->closed_context;
     forwarders_unref(upstream->forwarders);
     free(upstream->table);
-    free(upstream->host.carriers.buffer);
-    free(upstream);
+    free_upstream(upstream);
     if (closed)
         closed(context);
 }
@@ -563,26 +572,43 @@ static void on_handle_closed(uv_handle_t *handle) {
         on_all_closed(&upstream->host.carriers);
 }
 
+static void on_readable(uv_poll_t *poll, int status, int events) {
+    struct upstream *upstream = poll->data;
+    udp_pool_receive(&upstream->host.carriers);
+}
+
+/* Handles of the loop. One that is open when another fails stays: a worker that can't start is fatal to the program. */
+static int init_handles(struct upstream *upstream, uv_loop_t *loop) {
+    struct carrier_host *carriers = &upstream->host.carriers;
+    int error = uv_poll_init(loop, &upstream->readable, carriers->readable);
+    if (error == 0)
+        error = uv_async_init(loop, &upstream->wake, on_wake);
+    if (error < 0)
+        return error;
+    carriers->handles = 5;
+    uv_timer_init(loop, &upstream->tick);
+    uv_timer_init(loop, &upstream->sweep);
+    uv_prepare_init(loop, &upstream->before);
+    upstream->wake.data = upstream->tick.data = upstream->sweep.data = upstream->before.data = upstream->readable.data = upstream;
+    uv_prepare_start(&upstream->before, on_before);
+    return uv_poll_start(&upstream->readable, UV_READABLE, on_readable);
+}
+
 int upstream_init(struct upstream **out, struct upstream_shared *shared, uv_loop_t *loop, struct stats *stats) {
     struct upstream *upstream = calloc(1, sizeof(*upstream));
     if (!upstream)
         return -ENOMEM;
     struct carrier_host *carriers = &upstream->host.carriers;
     carriers->buffer = malloc(UDP_REPLY_MAX);
-    int error = carriers->buffer ? uv_async_init(loop, &upstream->wake, on_wake) : -ENOMEM;
-    if (error < 0) {
-        free(carriers->buffer);
-        free(upstream);
+    carriers->readable = epoll_create1(EPOLL_CLOEXEC);
+    if (!carriers->buffer || carriers->readable < 0) {
+        int error = carriers->buffer ? -errno : -ENOMEM;
+        free_upstream(upstream);
         return error;
     }
     carriers->loop = loop;
     carriers->opened = on_opened;
     carriers->closed = on_all_closed;
-    carriers->handles = 4;
-    uv_timer_init(loop, &upstream->tick);
-    uv_timer_init(loop, &upstream->sweep);
-    uv_prepare_init(loop, &upstream->before);
-    upstream->wake.data = upstream->tick.data = upstream->sweep.data = upstream->before.data = upstream;
     upstream->mailbox.wake = wake_worker;
     upstream->shared = shared;
     upstream->ready_end = &upstream->ready;
@@ -590,9 +616,8 @@ int upstream_init(struct upstream **out, struct upstream_shared *shared, uv_loop
     upstream->host.ended = on_ended;
     upstream->host.settled = on_settled;
     exchange_host_init(&upstream->host);
-    uv_prepare_start(&upstream->before, on_before);
     *out = upstream;
-    return 0;
+    return init_handles(upstream, loop);
 }
 
 /* Ends every flight of ours: others ask again, our own askers are told a failure. */
@@ -632,4 +657,5 @@ void upstream_done(struct upstream *upstream, void (*closed)(void *context), voi
     uv_close((uv_handle_t *)&upstream->tick, on_handle_closed);
     uv_close((uv_handle_t *)&upstream->sweep, on_handle_closed);
     uv_close((uv_handle_t *)&upstream->before, on_handle_closed);
+    uv_close((uv_handle_t *)&upstream->readable, on_handle_closed);
 }

@@ -15,7 +15,7 @@
 #include "resolver/udp_pool.h"
 #include "resolver/upstream.h"
 
-enum { SEED = 42, PORTS_MAX = 4096 };
+enum { SEED = 42, PORTS_MAX = 4096, SHORT_SPOOFS = 40 };
 
 /* --- a server that misbehaves as told --- */
 
@@ -140,7 +140,8 @@ static void send_spoofs(struct server_under_test *server, const struct sockaddr 
     udp_send(server, to, out, length);
     out[5] = 2; /* two questions */
     udp_send(server, to, out, length);
-    udp_send(server, to, out, 11);
+    for (unsigned i = 0; i < SHORT_SPOOFS; i++) /* more than are read in one go */
+        udp_send(server, to, out, 11);
     int other = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* all right, but from another port: the kernel drops it */
     out[5] = 1;
     assert_int_equal(sendto(other, out, length, 0, to, sizeof(struct sockaddr_in)), (ssize_t)length);
@@ -437,7 +438,7 @@ static void test_answer(void **unused) {
 static void test_spoofed(void **unused) {
     struct desk *desk = desk_open(1, (enum manner[]){MANNER_SPOOF});
     ask_answered(desk, "a.example");
-    assert_int_equal(count_of(desk, STAT_UPSTREAM_MISMATCHES), 9);
+    assert_int_equal(count_of(desk, STAT_UPSTREAM_MISMATCHES), 8 + SHORT_SPOOFS);
     assert_int_equal(desk->servers[0].queries, 1);
     desk_close(desk);
 }
