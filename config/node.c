@@ -146,8 +146,10 @@ static bool take_event(struct tree *tree, const struct json_reader *reader, enum
     struct node *node = add_node(reader, event, tree->open);
     if (!node)
         return false;
-    if (!tree->root)
+    if (!tree->open) { /* the document itself, and there is one only */
+        node_free(tree->root);
         tree->root = node;
+    }
     node->key = tree->key;
     node->key_line = tree->key_line;
     node->key_column = tree->key_column;
@@ -198,27 +200,35 @@ static void fault_put(struct faults *faults, uint32_t line, uint32_t column, con
         faults->room = room;
     }
     struct fault fault = {line, column, faults->count, strdup(path), strdup(message)};
+    if (fault.path == NULL || fault.message == NULL) {
+        free(fault.path);
+        free(fault.message);
+        faults->no_memory = true;
+        return;
+    }
     faults->list[faults->count++] = fault;
 }
 
-void fault_at(struct faults *faults, const struct node *node, const char *format, ...) {
+static void fault_write(struct faults *faults, const struct node *node, uint32_t line, uint32_t column, const char *format,
+                        va_list arguments) {
     char path[PATH_MAX_SHOWN], message[MESSAGE_MAX];
-    va_list arguments;
     path_of(node, path);
-    va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
+    fault_put(faults, line, column, path, message);
+}
+
+void fault_at(struct faults *faults, const struct node *node, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    fault_write(faults, node, node->line, node->column, format, arguments);
     va_end(arguments);
-    fault_put(faults, node->line, node->column, path, message);
 }
 
 void fault_key(struct faults *faults, const struct node *node, const char *format, ...) {
-    char path[PATH_MAX_SHOWN], message[MESSAGE_MAX];
     va_list arguments;
-    path_of(node, path);
     va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
+    fault_write(faults, node, node->key_line, node->key_column, format, arguments);
     va_end(arguments);
-    fault_put(faults, node->key_line, node->key_column, path, message);
 }
 
 void fault_missing(struct faults *faults, const struct node *object, const char *key, const char *why) {

@@ -88,9 +88,9 @@ static void refuse(struct build_zone *zone, const char *rule, const char *why, c
 
 static void rule_text(const struct rule *rule, char text[NAME_TEXT_MAX + 2]) {
     if (rule->trigger == TRIGGER_DOMAIN || rule->trigger == TRIGGER_NAMESERVER) {
-        const char *star = rule->match == MATCH_BELOW ? "*." : "";
-        strcpy(text, star);
-        name_to_text(rule->name.wire, text + strlen(star));
+        size_t star = rule->match == MATCH_BELOW ? 2 : 0;
+        memcpy(text, "*.", star);
+        name_to_text(rule->name.wire, text + star);
     } else {
         prefix_to_text(&rule->prefix, text);
     }

@@ -118,12 +118,12 @@ static int convert_stream(struct conversion *conversion, struct body *body) {
 }
 
 static int convert_file(struct conversion *conversion, const char *path) {
-    struct body *body;
+    struct body *body = NULL;
     conversion->file = strcmp(path, "-") == 0 ? "(stdin)" : path;
     int fd = strcmp(path, "-") == 0 ? lay_down() : open(path, O_RDONLY | O_CLOEXEC);
     if (fd >= 0 && conversion->format == FORMAT_SUNDEW)
         read_head(conversion, fd);
-    int error = fd < 0 ? -errno : body_open(&body, fd, 0);
+    int error = fd >= 0 ? body_open(&body, fd, 0) : errno != 0 ? -errno : -EIO;
     if (error != 0) {
         fprintf(stderr, "%s: %s\n", conversion->file, strerror(-error));
         return error;
@@ -148,6 +148,7 @@ static int convert_folder(struct conversion *conversion, const char *folder) {
         error = one != 0 ? one : error;
         free(entries[i]);
     }
+    conversion->file = folder;
     if (count >= 0)
         free(entries);
     return error;

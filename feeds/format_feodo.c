@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "feeds/walk.h"
-#include "feeds/when.h"
 
 enum { CONFIDENCE_ONLINE = 90, CONFIDENCE_OFFLINE = 60 };
 enum { ADDRESS, STATUS, FIRST, LAST, MALWARE, KEY_COUNT };
@@ -24,20 +23,13 @@ static int read_record(void *context, const char *id) {
         return 1;
     }
     struct indicator indicator;
-    reading_blank(&indicator);
-    indicator.rule.line = record->fields[ADDRESS].line;
-    indicator.column = record->fields[ADDRESS].column;
-    indicator.path = reading->path;
+    walk_begin(reading, ADDRESS, &indicator);
     const char *status = record_text(record, STATUS, NULL);
     indicator.rule.confidence = status && strcmp(status, "online") == 0 ? CONFIDENCE_ONLINE : CONFIDENCE_OFFLINE;
     const char *family = record_text(record, MALWARE, &text_length);
     indicator.rule.family = reading_family(reading, family, family ? text_length : 0);
-    const char *first = record_text(record, FIRST, &text_length);
-    if (first)
-        when_parse(first, text_length, false, &indicator.rule.first_seen);
-    const char *last = record_text(record, LAST, &text_length);
-    if (last)
-        when_parse(last, text_length, true, &indicator.rule.last_seen);
+    indicator.rule.first_seen = walk_time(record, FIRST, FIRST, false);
+    indicator.rule.last_seen = walk_time(record, LAST, LAST, true);
     indicator.rule.reference = site;
     return reading_emit_value(reading, &indicator, READING_PLAIN, address, length, keys[ADDRESS].name);
 }

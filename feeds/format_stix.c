@@ -242,7 +242,7 @@ static int read_references(struct stix *stix, struct record *record) {
 static const char *const ranked_types[] = {"threat-actor", "campaign", "intrusion-set", "tool", "malware"};
 
 static uint8_t rank_of(const char *type) {
-    for (uint8_t i = 0; i < sizeof ranked_types / sizeof ranked_types[0]; i++) {
+    for (size_t i = 0; i < sizeof ranked_types / sizeof ranked_types[0]; i++) {
         if (strcmp(ranked_types[i], type) == 0)
             return (uint8_t)(i + 1);
     }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "feeds/walk.h"
-#include "feeds/when.h"
 
 /* Where export and API name a field differently, the API's name follows. */
 enum {
@@ -48,17 +47,6 @@ struct threatfox {
     char status[64]; /* query_status of the API; empty for an export */
 };
 
-static int64_t time_of(const struct record *record, unsigned field, unsigned other) {
-    size_t length;
-    int64_t seconds = 0;
-    const char *text = record_text(record, field, &length);
-    if (!text)
-        text = record_text(record, other, &length);
-    if (text)
-        when_parse(text, length, false, &seconds);
-    return seconds;
-}
-
 /* True if the record's type is one that DNS can see; says what it is otherwise. */
 static bool kind_of(const char *type, enum reading_value *how, const char **ignored) {
     if (strcmp(type, "domain") == 0)
@@ -99,7 +87,7 @@ static int read_record(void *context, const char *id) {
         return 0;
     }
     struct indicator indicator;
-    reading_blank(&indicator);
+    walk_begin(reading, value_field, &indicator);
     const char *confidence = record_text(record, CONFIDENCE, NULL);
     if (confidence) {
         char *end;
@@ -108,11 +96,8 @@ static int read_record(void *context, const char *id) {
             return reject(reading, CONFIDENCE, "not a number from 0 to 100");
         indicator.rule.confidence = (uint8_t)number;
     }
-    indicator.rule.line = record->fields[value_field].line;
-    indicator.column = record->fields[value_field].column;
-    indicator.path = reading->path;
-    indicator.rule.first_seen = time_of(record, FIRST, FIRST_API);
-    indicator.rule.last_seen = time_of(record, LAST, LAST_API);
+    indicator.rule.first_seen = walk_time(record, FIRST, FIRST_API, false);
+    indicator.rule.last_seen = walk_time(record, LAST, LAST_API, false);
     indicator.threat_type = record_text(record, THREAT, NULL);
     indicator.compromised = record_bool(record, COMPROMISED) == 1;
     indicator.family_id = record_text(record, MALWARE, NULL);
@@ -131,8 +116,7 @@ static int read_record(void *context, const char *id) {
         text_length = strlen(site);
     }
     indicator.rule.reference = reading_reference(reading, reference, text_length);
-    int result = reading_emit_value(reading, &indicator, how, value, length, keys[value_field].name);
-    return result;
+    return reading_emit_value(reading, &indicator, how, value, length, keys[value_field].name);
 }
 
 /* The API's envelope; its `data` is a text when there is nothing to say. */

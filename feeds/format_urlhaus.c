@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "feeds/walk.h"
-#include "feeds/when.h"
 
 enum { CONFIDENCE_ONLINE = 80, CONFIDENCE_OFFLINE = 50 };
 
@@ -73,11 +72,6 @@ static int read_tags(void *context, struct record *record, unsigned field, enum 
     return 0;
 }
 
-static const char *either(const struct record *record, unsigned field, unsigned other, size_t *length) {
-    const char *text = record_text(record, field, length);
-    return text ? text : record_text(record, other, length);
-}
-
 static int read_record(void *context, const char *id) {
     struct urlhaus *feed = context;
     struct reading *reading = feed->reading;
@@ -89,24 +83,17 @@ static int read_record(void *context, const char *id) {
         return 1;
     }
     struct indicator indicator;
-    reading_blank(&indicator);
-    indicator.rule.line = record->fields[URL].line;
-    indicator.column = record->fields[URL].column;
-    indicator.path = reading->path;
+    walk_begin(reading, URL, &indicator);
     const char *status = record_text(record, STATUS, NULL);
     indicator.rule.confidence = status && strcmp(status, "online") == 0 ? CONFIDENCE_ONLINE : CONFIDENCE_OFFLINE;
     const char *family = record->fields[TAGS].type == JSON_ARRAY ? record_text(record, TAGS, &text_length) : NULL;
     indicator.rule.family = reading_family(reading, family, family ? text_length : 0);
-    const char *first = either(record, ADDED, ADDED_API, &text_length);
-    if (first)
-        when_parse(first, text_length, false, &indicator.rule.first_seen);
-    const char *last = record_text(record, LAST, &text_length);
-    if (last)
-        when_parse(last, text_length, false, &indicator.rule.last_seen);
+    indicator.rule.first_seen = walk_time(record, ADDED, ADDED_API, false);
+    indicator.rule.last_seen = walk_time(record, LAST, LAST, false);
     const char *own_id = record_text(record, ID, NULL);
     indicator.id = own_id ? own_id : id;
     char site[160];
-    const char *reference = either(record, LINK, LINK_API, &text_length);
+    const char *reference = walk_either(record, LINK, LINK_API, &text_length);
     if (!reference && indicator.id) {
         snprintf(site, sizeof site, "https://urlhaus.abuse.ch/url/%.64s/", indicator.id);
         reference = site;

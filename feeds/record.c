@@ -39,17 +39,20 @@ long record_keep(struct record *record, const char *text, size_t length) {
     return (long)offset;
 }
 
+static int keep_value(struct record *record, struct record_field *value, const char *text, size_t length) {
+    long offset = record_keep(record, text, length);
+    if (offset < 0)
+        return (int)offset;
+    value->offset = (size_t)offset;
+    value->length = length;
+    return 0;
+}
+
 int record_append(struct record *record, unsigned field, const char *separator, const char *text, size_t length) {
     struct record_field *value = &record->fields[field];
     size_t between = value->length ? strlen(separator) : 0;
-    if (value->length == 0) {
-        long offset = record_keep(record, text, length);
-        if (offset < 0)
-            return (int)offset;
-        value->offset = (size_t)offset;
-        value->length = length;
-        return 0;
-    }
+    if (value->length == 0)
+        return keep_value(record, value, text, length);
     int error = reserve(record, between + length);
     if (error)
         return error;
@@ -90,11 +93,7 @@ static int read_value(struct record *record, struct json_reader *json, const str
     if (event == JSON_STRING || event == JSON_NUMBER) {
         size_t length;
         const char *text = json_text(json, &length);
-        long offset = record_keep(record, text, length);
-        if (offset < 0)
-            return (int)offset;
-        value->offset = (size_t)offset;
-        value->length = length;
+        return keep_value(record, value, text, length);
     }
     return 0;
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "feeds/when.h"
+
 enum { KEY_SHOWN = 64 };
 
 struct walker {
@@ -97,4 +99,25 @@ int walk_records(struct reading *reading, const struct walk *walk) {
         return reading_json_error(reading);
     return w.good == 0 && w.bad > 0 ? reading_refuse(reading, 1, 1, "no record of format %s in it", format_name(reading->format))
                                     : 0;
+}
+
+const char *walk_either(const struct record *record, unsigned field, unsigned other, size_t *length) {
+    const char *text = record_text(record, field, length);
+    return text ? text : record_text(record, other, length);
+}
+
+int64_t walk_time(const struct record *record, unsigned field, unsigned other, bool end_of_day) {
+    size_t length;
+    int64_t seconds = 0;
+    const char *text = walk_either(record, field, other, &length);
+    if (text)
+        when_parse(text, length, end_of_day, &seconds);
+    return seconds;
+}
+
+void walk_begin(const struct reading *reading, unsigned field, struct indicator *indicator) {
+    reading_blank(indicator);
+    indicator->rule.line = reading->record.fields[field].line;
+    indicator->column = reading->record.fields[field].column;
+    indicator->path = reading->path;
 }

@@ -19,4 +19,11 @@ struct walk {
 /* 0, or -EBADMSG: not JSON, or not one record of the format among those that were there. */
 int walk_records(struct reading *reading, const struct walk *walk);
 
+/* For `record`: the text of the first of two fields that is given (abuse.ch's files and APIs name things differently), or NULL; and
+ * the time that it says, 0 unknown (end_of_day: of a mere date, the last second). */
+const char *walk_either(const struct record *record, unsigned field, unsigned other, size_t *length);
+int64_t walk_time(const struct record *record, unsigned field, unsigned other, bool end_of_day);
+/* For `record`: an indicator with everything unset but its place, which is the field's. */
+void walk_begin(const struct reading *reading, unsigned field, struct indicator *indicator);
+
 #endif

@@ -64,7 +64,7 @@ int zone_init(struct zone *zone, struct feeder *feeder, const struct zone_config
     struct stat status;
     zone->is_glob = !builtin && !zone->is_feed && strpbrk(source, "*?[") != NULL && stat(source, &status) != 0;
     zone->format = zone_member_format(zone, "");
-    zone->window = zone->is_feed && (config->window >= 0 ? config->window != 0 : format_is_window(zone->format));
+    zone->window = zone->is_feed && config != NULL && (config->window >= 0 ? config->window != 0 : format_is_window(zone->format));
     snprintf(reading, sizeof reading, "%s%s%s",
              config != NULL && config->format != NULL ? config->format : format_name(zone->format), zone->window ? " window" : "",
              config != NULL && config->refang ? " refang" : "");

@@ -36,10 +36,11 @@ static int set_address(struct dnstap_link *link, const struct config *config) {
         link->address_length = config->dnstap.tcp->address_length;
         return 0;
     }
-    if (strlen(config->dnstap.socket) >= sizeof address->sun_path)
+    size_t length = strlen(config->dnstap.socket);
+    if (length >= sizeof address->sun_path)
         return -ENAMETOOLONG;
     address->sun_family = AF_UNIX;
-    strcpy(address->sun_path, config->dnstap.socket);
+    memcpy(address->sun_path, config->dnstap.socket, length + 1);
     link->address_length = sizeof *address;
     return 0;
 }

@@ -212,7 +212,7 @@ size_t history_list(const char *folder, char (**names)[HISTORY_FILE_NAME]) {
             continue;
         if (!make_room((void **)names, count, &room, sizeof **names))
             break;
-        strcpy((*names)[count++], entry->d_name);
+        memcpy((*names)[count++], entry->d_name, HISTORY_FILE_NAME);
     }
     if (directory != NULL)
         closedir(directory);

@@ -116,6 +116,6 @@ int identity_client(const char *text, char out[IDENTITY_CLIENT_MAX]) {
     for (size_t i = 0; i < length; i++)
         if (iscntrl((unsigned char)text[i]))
             return -EINVAL;
-    strcpy(out, text);
+    memcpy(out, text, length + 1);
     return 0;
 }
