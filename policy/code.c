@@ -67,27 +67,42 @@ unsigned code_find_suffix(const struct code *code, const struct name_key *key, u
     return 0;
 }
 
-/* Bits, the first one highest; `pending` of them (modulo CODE_PENDING) wait in the low end of `bits`, below what was written
- * before. */
-enum { CODE_PENDING = 1 << CODE_LENGTH_BITS };
+/* Bits, the first one highest; `pending` of them wait in the low end of `bits`, below what was written before. */
+enum { CODE_WORD = 64, CODE_LENGTHS = 1 << CODE_LENGTH_BITS };
 struct bit_writer {
     uint64_t bits;
-    uint32_t pending;
+    uint32_t pending; /* modulo CODE_WORD: what is above is left over from symbols */
     uint8_t *out;
 };
 
 static inline void put_symbol(struct bit_writer *writer, uint32_t symbol) {
-    writer->bits = writer->bits << symbol % CODE_PENDING | symbol >> CODE_LENGTH_BITS;
+    writer->bits = writer->bits << symbol % CODE_WORD | symbol >> CODE_LENGTH_BITS;
     writer->pending += symbol;
 }
 
-/* Writes the whole octets among the pending bits; due after two symbols, for 7 + 2 * CODE_BITS_MAX bits find room. It always stores
- * eight octets, of which so many count as are full: a branch on that would be guessed wrong every other time. */
+/* Writes the whole octets among the pending bits, fewer than CODE_WORD. It always stores eight octets, of which so many count as
+ * are full: a branch on that would be guessed wrong every other time. */
 static inline void put_octets(struct bit_writer *writer) {
-    uint64_t octets = __builtin_bswap64(writer->bits << ~writer->pending % CODE_PENDING << 1);
+    uint64_t octets = __builtin_bswap64(writer->bits << ~writer->pending % CODE_WORD << 1);
     memcpy(writer->out, &octets, sizeof octets);
-    writer->out += writer->pending % CODE_PENDING / 8;
+    writer->out += writer->pending % CODE_WORD / 8;
     writer->pending %= 8;
+}
+
+/* Symbols are short nearly always, and then four find room beside what is pending (the suffix, if this is the beginning). Any two
+ * do beside what doesn't fill an octet, or beside the suffix: 3 * CODE_BITS_MAX bits. */
+static inline void put_four(struct bit_writer *writer, const uint32_t *symbol, const uint8_t octet[4]) {
+    uint32_t a = symbol[octet[0]], b = symbol[octet[1]], c = symbol[octet[2]], d = symbol[octet[3]];
+    bool fits = (writer->pending + a + b + c + d) % CODE_LENGTHS < CODE_WORD;
+    if (__builtin_expect(!fits, 0))
+        put_octets(writer);
+    put_symbol(writer, a);
+    put_symbol(writer, b);
+    if (__builtin_expect(!fits, 0))
+        put_octets(writer);
+    put_symbol(writer, c);
+    put_symbol(writer, d);
+    put_octets(writer);
 }
 
 static inline uint8_t *put_fill(struct bit_writer *writer) {
@@ -102,21 +117,24 @@ size_t code_encode(const struct code *code, const struct name_key *key, unsigned
     unsigned suffix = code_find_suffix(code, key, labels);
     unsigned last = suffix > 0 ? code->suffix[suffix].labels : 0;
     put_symbol(&writer, code->suffixes.symbol[suffix]);
-    put_octets(&writer);
     for (unsigned k = labels; k > last; k--) {
         const uint8_t *at = key->wire + key->at[k];
-        const uint8_t *end = at + *at + 1;
-        for (at++; at + 1 < end; at += 2) {
+        unsigned left = *at++;
+        for (; left >= 4; left -= 4, at += 4)
+            put_four(&writer, symbol, at);
+        if (left >= 2) {
             put_symbol(&writer, symbol[at[0]]);
             put_symbol(&writer, symbol[at[1]]);
             put_octets(&writer);
         }
-        if (at < end)
-            put_symbol(&writer, symbol[at[0]]);
-        if (k > last + 1)
+        if (left % 2 != 0)
+            put_symbol(&writer, symbol[at[left - 1]]);
+        if (k > last + 1) {
             put_symbol(&writer, symbol[CODE_MARK]);
-        put_octets(&writer);
+            put_octets(&writer);
+        }
     }
+    put_octets(&writer);
     return (size_t)(put_fill(&writer) - out);
 }
 

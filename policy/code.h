@@ -19,7 +19,7 @@ enum {
     CODE_BITS_MAX = 20,  /* of one symbol */
     CODE_MAX = 1 + (NAME_WIRE_MAX + 1) * CODE_BITS_MAX / 8,
     CODE_ROOM = CODE_MAX + 8, /* of a buffer for code_encode, which stores eight octets at a time */
-    CODE_LENGTH_BITS = 6,     /* of a length in huffman.symbol: what a shift looks at */
+    CODE_LENGTH_BITS = 8,     /* of a length in huffman.symbol: the lengths of a few symbols can be added up in them */
     CODE_SLOTS = 1024,        /* of the look-up table for suffixes */
     CODE_SIZE_MIN = CODE_OCTETS + CODE_SUFFIXES + 4,
 };

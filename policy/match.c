@@ -16,27 +16,6 @@ struct candidate {
 /* --- buckets -------------------------------------------------------------------------------------------------------------------
  */
 
-static inline uint64_t sum_octets(uint64_t octets) {
-    uint64_t pairs = (octets & 0x00ff00ff00ff00ffu) + (octets >> 8 & 0x00ff00ff00ff00ffu);
-    return pairs * 0x0001000100010001u >> 48;
-}
-
-uint64_t bucket_offset(const struct bucket_view *view, uint32_t entry) {
-    uint64_t offset = 0;
-    uint32_t i = 0;
-    if (!view->wide) {
-        for (; i + 8 <= entry; i += 8)
-            offset += sum_octets(load8(view->lengths + i));
-        /* the octets of the last word that belong to entries before this one */
-        if (i < entry)
-            offset += sum_octets(load8(view->lengths + i) << 8 * (8 - (entry - i)));
-        return offset;
-    }
-    for (; i < entry; i++)
-        offset += bucket_length(view, i);
-    return offset;
-}
-
 /* Of at least one octet; eight may be read of either side. */
 static inline bool same_code(const uint8_t *stored, const uint8_t *fresh, size_t length) {
     for (; length > 8; length -= 8, stored += 8, fresh += 8) {

@@ -37,11 +37,11 @@ static size_t fill_record(struct record *record, const struct query_env *env, co
     return sizeof *record + record->qname_length + record->via_length;
 }
 
-/* Rounds the record up to a multiple of 8 octets and puts it into the ring. */
+/* Rounds the record up to a multiple of RECORD_ALIGN octets and puts it into the ring. There is room for as many behind it. */
 static void put_padded(struct query_env *env, struct record *record, size_t size) {
-    size_t padded = (size + 7) & ~(size_t)7;
-    memset((uint8_t *)record + size, 0, padded - size);
-    record->size = (uint16_t)padded;
+    enum { RECORD_ALIGN = 8 };
+    memset((uint8_t *)record + size, 0, RECORD_ALIGN); /* all of them: their number is known, so no call */
+    record->size = (uint16_t)((size + RECORD_ALIGN - 1) & ~(size_t)(RECORD_ALIGN - 1));
     ring_put(env->ring, record);
 }
 
@@ -60,10 +60,6 @@ static void put_record(struct query_env *env, const struct query *query, enum re
 
 static const struct name *via_of(const struct query *query) {
     return query->via.length ? &query->via : NULL;
-}
-
-bool gate_taps(const struct config *config) {
-    return config->dnstap.socket || config->dnstap.tcp;
 }
 
 static void put_tap(struct query_env *env, const struct query *query, const struct matched *matched, const struct name *via,

@@ -24,7 +24,9 @@ enum gate gate_answer(struct query_env *env, struct query *query, struct answer 
 void gate_hit(struct query_env *env, struct query *query, unsigned rcode);
 
 /* Is there a dnstap collector? */
-bool gate_taps(const struct config *config);
+static inline bool gate_taps(const struct config *config) {
+    return config->dnstap.socket || config->dnstap.tcp;
+}
 
 /* A message for dnstap: what the client sent or what it is sent. One record for each hit, or, where there was none, one without. */
 void gate_tap(struct query_env *env, const struct query *query, const uint8_t *message, size_t length);

@@ -472,8 +472,9 @@ static enum query_wish begin(struct turn *turn, const struct name_key *key, stru
             query->step = STEP_SIGNED;
     }
     if (wish != QUERY_LOOK || query->step == STEP_TARGET) {
-        answer_unref(answer);
-        return run(turn, wish);
+        if (answer)
+            answer_unref(answer);
+        return wish == QUERY_LOOK ? run(turn, wish) : wish;
     }
     struct local local;
     if (local_find(query->view->config, &question->name, question->type, &local)) {
