@@ -368,6 +368,8 @@ static void on_config(struct feeder *feeder, const json_t *message) {
         fail(feeder, serial, "zones", error);
         feeder->swept = true; /* not all zones are known: none is taken for gone */
     }
+    if (embedded != NULL)
+        feeder->swept = true; /* a configuration that is missing for a moment says nothing of its zones */
     feeder->dirty = true;
     look_at_files(feeder, true);
     feeder_settle(feeder);

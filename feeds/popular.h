@@ -24,7 +24,7 @@ void popular_free(struct popular *popular);
 int popular_add(struct popular *popular, const struct name *name, bool exact, const char *list);
 
 /* The rules that would answer for popular names: an array of {"rule", "zone", "name", "covers", "list"}. covers: true, the name
- * itself (or all below it) would be answered, these come first; false, a name below it would be. By name, then rule. NULL: no
+ * itself (or all below it) would be answered, these come first; false, a name below it would be. By name. NULL: no
  * memory. */
 json_t *popular_judge(struct popular *popular, const struct snapshot *snapshot);
 
