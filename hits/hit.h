@@ -21,9 +21,10 @@ struct card {
     uint32_t references;
     uint32_t hash;
     struct card *next;
-    int64_t ledger_row;          /* the ledger's id of this rule, 0 not yet known */
-    _Atomic uint64_t *zone_hits; /* the counter of its zone and action; NULL not yet known */
-    uint32_t ledger_epoch;       /* of which opening of the one ledger: ids of another mean nothing */
+    int64_t ledger_row;            /* the ledger's id of this rule, 0 not yet known */
+    _Atomic uint64_t *zone_hits;   /* the counter of its zone and action; NULL not yet known */
+    _Atomic uint64_t *family_hits; /* and that of its family; NULL: it has none, or not yet known */
+    uint32_t ledger_epoch;         /* of which opening of the one ledger: ids of another mean nothing */
 };
 
 struct hit {

@@ -26,22 +26,21 @@ void syslog_origin_init(struct syslog_origin *origin) {
     snprintf(origin->text, sizeof origin->text, " %s sundewd %d hit [hit@32473", name, (int)getpid());
 }
 
-/* PARAM-VALUE (section 6.3.3): '"', '\' and ']' behind a backslash. Control characters, C1 among them, come as names in the log
- * have them, \DDD, with that backslash escaped like any other: a relay or a terminal behind it may be no wiser than RFC 3164. */
+/* PARAM-VALUE (section 6.3.3): '"', '\' and ']' behind a backslash. What must not be shown raw comes as names in the log have it,
+ * \DDD for each octet, with that backslash escaped like any other: a relay or a terminal behind it may be no wiser than RFC 3164.
+ */
 static void put_value(struct text *text, const char *value, size_t length) {
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)value[i];
-        bool c1 = c == 0xc2 && i + 1 < length && (unsigned char)value[i + 1] < 0xa0;
-        if (c1 || c < 0x20 || c == 0x7f) {
-            char escape[8];
-            snprintf(escape, sizeof escape, "\\\\%03u", c1 ? (unsigned char)value[++i] : c);
-            text_string(text, escape);
-            continue;
-        }
-        if (c == '"' || c == '\\' || c == ']')
-            text_put(text, "\\", 1);
-        text_put(text, value + i, 1);
+    struct phrase *printable = phrase_new_printable(value, length);
+    if (printable == NULL) {
+        text->failed = true;
+        return;
     }
+    for (const char *c = printable->text; *c != '\0'; c++) {
+        if (*c == '"' || *c == '\\' || *c == ']')
+            text_put(text, "\\", 1);
+        text_put(text, c, 1);
+    }
+    phrase_unref(printable);
 }
 
 static void put_param(struct text *text, const char *name, const json_t *value) {

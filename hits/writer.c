@@ -94,7 +94,7 @@ struct writer {
     struct syslog *syslog;
     struct text hit_lines, query_lines;
     struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss, dnstap_loss;
-    _Atomic uint64_t hits, lines, lines_lost, ledger_lost, machines;
+    _Atomic uint64_t hits, lines, lines_lost, query_lines_lost, ledger_lost, machines;
 };
 
 /* --- telling --- */
@@ -124,11 +124,12 @@ static void say_leases(struct writer *writer) {
 }
 
 static void say_losses(struct writer *writer) {
-    uint64_t hits = 0, queries = 0, asked = 0;
+    uint64_t hits = 0, queries = 0, asked = 0, taps = 0;
     for (size_t i = 0; i < writer->ring_count; i++) {
         hits += ring_lost(writer->rings[i], RECORD_HIT);
         queries += ring_lost(writer->rings[i], RECORD_QUERY);
         asked += ring_lost(writer->rings[i], RECORD_ASKED);
+        taps += ring_lost(writer->rings[i], RECORD_TAP);
     }
     writer->ring_hit_loss.count = hits;
     writer->ring_query_loss.count = queries;
@@ -137,7 +138,7 @@ static void say_losses(struct writer *writer) {
     writer->history_loss.count = history_lost(writer->history) + asked;
     writer->history_loss.error = history_error(writer->history);
     complain(writer, &writer->history_loss, "history", NULL);
-    writer->dnstap_loss.count = atomic_load(&writer->dnstap_counts.lost);
+    writer->dnstap_loss.count = atomic_load(&writer->dnstap_counts.lost) + taps;
     writer->dnstap_loss.unit = "frames";
     complain(writer, &writer->dnstap_loss, "dnstap: the collector is gone, or too slow", NULL);
     writer->syslog_loss.count = syslog_lost(writer->syslog);
@@ -190,7 +191,7 @@ static void end_batch(struct writer *writer) {
         writer->hit_lines.length = 0;
     }
     if (writer->query_lines.length > 0) {
-        write_lines(writer->queries_file, &writer->query_lines, &writer->query_loss);
+        atomic_fetch_add(&writer->query_lines_lost, write_lines(writer->queries_file, &writer->query_lines, &writer->query_loss));
         writer->query_lines.length = 0;
     }
 }
@@ -214,12 +215,16 @@ static void tell(void *context, enum tally_kind kind, const struct hit *hit, int
 
 /* --- records --- */
 
-static void count_zone(struct writer *writer, const struct record *record, struct card *card) {
+static void count_hit(struct writer *writer, const struct record *record, struct card *card) {
     struct rule_info info;
-    if (card->zone_hits == NULL && snapshot_rule(record->snapshot, record->rule, &info) == 0)
+    if (card->zone_hits == NULL && snapshot_rule(record->snapshot, record->rule, &info) == 0) {
         card->zone_hits = zone_counts_find(writer->zone_counts, info.zone_name, (enum action)record->action);
+        card->family_hits = info.family != NULL ? zone_counts_family(writer->zone_counts, info.family) : NULL;
+    }
     if (card->zone_hits != NULL)
         atomic_fetch_add_explicit(card->zone_hits, 1, memory_order_relaxed);
+    if (card->family_hits != NULL)
+        atomic_fetch_add_explicit(card->family_hits, 1, memory_order_relaxed);
 }
 
 static void take_hit(struct writer *writer, const struct record *record) {
@@ -230,7 +235,7 @@ static void take_hit(struct writer *writer, const struct record *record) {
         atomic_fetch_add(&writer->lines_lost, 1);
         return;
     }
-    count_zone(writer, record, card);
+    count_hit(writer, record, card);
     tally_hit(writer->tally, record, card, uv_now(&writer->loop));
 }
 
@@ -437,6 +442,7 @@ static void on_second(uv_timer_t *timer) {
 static void run(void *context) {
     struct writer *writer = context;
     ledger_tend(writer->ledger, wall_us());
+    end_batch(writer); /* says how many machines the ledger knows from before */
     uv_timer_start(&writer->second, on_second, 1000, 1000);
     uv_run(&writer->loop, UV_RUN_DEFAULT);
 }
@@ -628,7 +634,7 @@ void writer_unfollow(struct writer *writer, int id) {
     free(gone);
 }
 
-json_t *writer_zone_hits(const struct writer *writer) {
+json_t *writer_counts(const struct writer *writer) {
     return zone_counts_json(writer->zone_counts);
 }
 
@@ -636,6 +642,7 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
     *stats = (struct writer_stats){.hits = atomic_load(&writer->hits),
                                    .lines = atomic_load(&writer->lines),
                                    .lines_lost = atomic_load(&writer->lines_lost),
+                                   .query_lines_lost = atomic_load(&writer->query_lines_lost),
                                    .ledger_lost = atomic_load(&writer->ledger_lost),
                                    .clients = atomic_load(&writer->machines),
                                    .dnstap_sent = atomic_load(&writer->dnstap_counts.sent),
@@ -645,6 +652,8 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
     for (size_t i = 0; i < writer->ring_count; i++) {
         stats->ring_lost_hits += ring_lost(writer->rings[i], RECORD_HIT);
         stats->ring_lost_asked += ring_lost(writer->rings[i], RECORD_ASKED);
+        stats->ring_lost_queries += ring_lost(writer->rings[i], RECORD_QUERY);
+        stats->dnstap_lost += ring_lost(writer->rings[i], RECORD_TAP);
     }
 }
 

@@ -47,6 +47,8 @@ struct writer_stats {
     uint64_t lines_lost; /* not written: disk */
     uint64_t ring_lost_hits;
     uint64_t ring_lost_asked;
+    uint64_t ring_lost_queries;
+    uint64_t query_lines_lost;
     uint64_t ledger_lost; /* hits not in the ledger */
     uint64_t clients;     /* machines in the ledger */
     uint64_t syslog_sent; /* lines */
@@ -55,6 +57,7 @@ struct writer_stats {
     uint64_t dnstap_lost;
 };
 void writer_stats(const struct writer *writer, struct writer_stats *stats); /* any thread */
-json_t *writer_zone_hits(const struct writer *writer);                      /* [{zone, action, hits}]; any thread, new reference */
+/* Hits by zone and action, and by family, as zone_counts_json (hits/zone_count.h); any thread, new reference. */
+json_t *writer_counts(const struct writer *writer);
 
 #endif

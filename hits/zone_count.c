@@ -1,4 +1,4 @@
-/* hits/zone_count.c: a list that only grows. See zone_count.h. */
+/* hits/zone_count.c: two lists that only grow. See zone_count.h. */
 #include "hits/zone_count.h"
 
 #include <stdlib.h>
@@ -7,15 +7,19 @@
 
 struct zone_count {
     struct zone_count *next;
-    char *zone;
-    enum action action;
+    char *name;         /* of the zone, or the family */
+    enum action action; /* zones; 0 otherwise */
     _Atomic uint64_t hits;
 };
 
-struct zone_counts {
-    uv_mutex_t lock; /* the list; the counters need none */
+struct list {
     struct zone_count *first;
     size_t count;
+};
+
+struct zone_counts {
+    uv_mutex_t lock; /* the lists; the counters need none */
+    struct list zones, families;
 };
 
 struct zone_counts *zone_counts_new(void) {
@@ -27,52 +31,75 @@ struct zone_counts *zone_counts_new(void) {
     return counts;
 }
 
+static void free_list(struct list *list) {
+    for (struct zone_count *count = list->first, *next; count != NULL; count = next) {
+        next = count->next;
+        free(count->name);
+        free(count);
+    }
+}
+
 void zone_counts_free(struct zone_counts *counts) {
     if (counts == NULL)
         return;
-    for (struct zone_count *count = counts->first, *next; count != NULL; count = next) {
-        next = count->next;
-        free(count->zone);
-        free(count);
-    }
+    free_list(&counts->zones);
+    free_list(&counts->families);
     uv_mutex_destroy(&counts->lock);
     free(counts);
 }
 
-/* Appends a counter; the lock is held. */
-static struct zone_count *add(struct zone_counts *counts, const char *zone, enum action action) {
-    struct zone_count *count = counts->count < ZONE_COUNTS_MAX ? calloc(1, sizeof *count) : NULL;
-    if (count == NULL)
-        return NULL;
-    count->zone = strdup(zone);
-    if (count->zone == NULL) {
+static struct zone_count *find(const struct list *list, const char *name, enum action action) {
+    struct zone_count *count = list->first;
+    while (count != NULL && (count->action != action || strcmp(count->name, name) != 0))
+        count = count->next;
+    return count;
+}
+
+/* Finds or appends a counter, while there are fewer than `max`; the lock is held. NULL: there is no room. */
+static struct zone_count *take(struct list *list, const char *name, enum action action, size_t max) {
+    struct zone_count *count = find(list, name, action);
+    if (count != NULL || list->count >= max)
+        return count;
+    count = calloc(1, sizeof *count);
+    if (count == NULL || (count->name = strdup(name)) == NULL) {
         free(count);
         return NULL;
     }
     count->action = action;
-    count->next = counts->first;
-    counts->first = count;
-    counts->count++;
+    count->next = list->first;
+    list->first = count;
+    list->count++;
     return count;
 }
 
 _Atomic uint64_t *zone_counts_find(struct zone_counts *counts, const char *zone, enum action action) {
     uv_mutex_lock(&counts->lock);
-    struct zone_count *count = counts->first;
-    while (count != NULL && (count->action != action || strcmp(count->zone, zone) != 0))
-        count = count->next;
-    if (count == NULL)
-        count = add(counts, zone, action);
+    struct zone_count *count = take(&counts->zones, zone, action, ZONE_COUNTS_MAX);
     uv_mutex_unlock(&counts->lock);
     return count != NULL ? &count->hits : NULL;
 }
 
-json_t *zone_counts_json(struct zone_counts *counts) {
-    json_t *list = json_array();
+_Atomic uint64_t *zone_counts_family(struct zone_counts *counts, const char *family) {
     uv_mutex_lock(&counts->lock);
-    for (const struct zone_count *count = counts->first; list != NULL && count != NULL; count = count->next)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "zone", count->zone, "action", action_name(count->action), "hits",
-                                              (json_int_t)atomic_load_explicit(&count->hits, memory_order_relaxed)));
+    struct zone_count *count = take(&counts->families, family, 0, FAMILY_COUNTS_MAX);
+    if (count == NULL)
+        count = take(&counts->families, FAMILY_OTHER, 0, FAMILY_COUNTS_MAX + 1);
     uv_mutex_unlock(&counts->lock);
-    return list;
+    return count != NULL ? &count->hits : NULL;
+}
+
+static json_int_t hits_of(const struct zone_count *count) {
+    return (json_int_t)atomic_load_explicit(&count->hits, memory_order_relaxed);
+}
+
+json_t *zone_counts_json(struct zone_counts *counts) {
+    json_t *zones = json_array(), *families = json_array();
+    uv_mutex_lock(&counts->lock);
+    for (const struct zone_count *count = counts->zones.first; count != NULL; count = count->next)
+        json_array_append_new(
+            zones, json_pack("{s:s, s:s, s:I}", "zone", count->name, "action", action_name(count->action), "hits", hits_of(count)));
+    for (const struct zone_count *count = counts->families.first; count != NULL; count = count->next)
+        json_array_append_new(families, json_pack("{s:s, s:I}", "family", count->name, "hits", hits_of(count)));
+    uv_mutex_unlock(&counts->lock);
+    return json_pack("{s:o, s:o}", "zones", zones, "families", families);
 }

@@ -1,26 +1,48 @@
 /* resolver/metrics.c: one function a group of series. See metrics.h. */
 #include "resolver/metrics.h"
 
+#include <stdlib.h>
 #include <string.h>
 
-enum { LABEL_MAX = 128 };
+/* Length of the character at `at`. Valid UTF-8 is all that comes here; what isn't counts as single octets. */
+static size_t length_of(const unsigned char *at) {
+    size_t length = *at < 0xc2 ? 1 : *at < 0xe0 ? 2 : *at < 0xf0 ? 3 : 4;
+    return strnlen((const char *)at, length) < length ? 1 : length;
+}
 
-/* A label's value in quotes: backslash, quote and newline escaped as the format wants, other control characters and what lies
- * outside ASCII as '?', so that a hostile name neither ends the label nor breaks the scrape. */
+/* Controls, and what hides or turns the direction of writing (U+200B..200F, 2028..202E, 2060..206F). */
+static bool is_hidden(const unsigned char *at, size_t length) {
+    if (length == 1)
+        return *at < 0x20 || *at >= 0x7f;
+    if (length == 2)
+        return *at == 0xc2 && at[1] < 0xa0;
+    return length == 3 && *at == 0xe2 &&
+           ((at[1] == 0x80 && ((at[2] >= 0x8b && at[2] <= 0x8f) || (at[2] >= 0xa8 && at[2] <= 0xae))) ||
+            (at[1] == 0x81 && at[2] >= 0xa0 && at[2] <= 0xaf));
+}
+
+/* A label's value in quotes: backslash and quote escaped as the format wants, what must not be shown as \\DDD, so that a hostile
+ * name neither ends the label nor breaks the scrape nor comes to look like another. */
 static void write_label(FILE *out, const char *value) {
     fputc('"', out);
-    for (size_t i = 0; value[i] != '\0' && i < LABEL_MAX; i++) {
-        unsigned char c = (unsigned char)value[i];
-        if (c == '\\' || c == '"') {
+    for (const unsigned char *at = (const unsigned char *)value; *at != '\0';) {
+        size_t length = length_of(at);
+        bool hidden = is_hidden(at, length);
+        if (*at == '\\' || *at == '"')
             fputc('\\', out);
-            fputc(c, out);
-        } else if (c == '\n') {
-            fputs("\\n", out);
-        } else {
-            fputc(c < 0x20 || c >= 0x7f ? '?' : c, out);
-        }
+        for (const unsigned char *end = at + length; at < end; at++)
+            fprintf(out, hidden ? "\\\\%03u" : "%c", *at);
     }
     fputc('"', out);
+}
+
+/* Exact, and as short as that can be. */
+static void write_figure(FILE *out, double figure) {
+    char text[32];
+    snprintf(text, sizeof text, "%.15g", figure);
+    if (strtod(text, NULL) != figure)
+        snprintf(text, sizeof text, "%.17g", figure);
+    fprintf(out, "%s\n", text);
 }
 
 static void head(FILE *out, const char *name, const char *type, const char *help) {
@@ -34,13 +56,15 @@ static void counter(FILE *out, const char *name, const char *help, uint64_t valu
 
 static void gauge(FILE *out, const char *name, const char *help, double value) {
     head(out, name, "gauge", help);
-    fprintf(out, "%s %.17g\n", name, value);
+    fprintf(out, "%s ", name);
+    write_figure(out, value);
 }
 
 static void labelled(FILE *out, const char *name, const char *label, const char *value, double figure) {
     fprintf(out, "%s{%s=", name, label);
     write_label(out, value);
-    fprintf(out, "} %.17g\n", figure);
+    fputs("} ", out);
+    write_figure(out, figure);
 }
 
 static void write_queries(const struct metrics_input *input, FILE *out) {
@@ -81,7 +105,8 @@ static void write_latency(const struct metrics_input *input, FILE *out) {
         fprintf(out, "%s_bucket{le=\"%g\"} %llu\n", name, stats_latency_ms[i] / 1000.0, (unsigned long long)below);
     }
     fprintf(out, "%s_bucket{le=\"+Inf\"} %llu\n", name, (unsigned long long)total);
-    fprintf(out, "%s_sum %.17g\n", name, (double)counts[STAT_LATENCY_SUM_MS] / 1000);
+    fprintf(out, "%s_sum ", name);
+    write_figure(out, (double)counts[STAT_LATENCY_SUM_MS] / 1000);
     fprintf(out, "%s_count %llu\n", name, (unsigned long long)total);
 }
 
@@ -95,15 +120,18 @@ static void write_policy(const struct metrics_input *input, FILE *out) {
                  (double)counts[STAT_ACTION_0 + action]);
     }
     counter(out, "sundew_policy_monitor_hits_total", "Rules that matched in mode monitor.", counts[STAT_MONITOR_HITS]);
-    if (input->zone_hits != NULL) {
-        head(out, "sundew_zone_hits_total", "counter", "Hits, by policy zone and action.");
-        json_array_foreach(input->zone_hits, i, row) {
-            fputs("sundew_zone_hits_total{zone=", out);
-            write_label(out, json_string_value(json_object_get(row, "zone")));
-            fputs(",action=", out);
-            write_label(out, json_string_value(json_object_get(row, "action")));
-            fprintf(out, "} %.17g\n", json_number_value(json_object_get(row, "hits")));
-        }
+    head(out, "sundew_zone_hits_total", "counter", "Hits, by policy zone and action, monitored ones among them.");
+    json_array_foreach(json_object_get(input->hits, "zones"), i, row) {
+        fputs("sundew_zone_hits_total{zone=", out);
+        write_label(out, json_string_value(json_object_get(row, "zone")));
+        fputs(",action=", out);
+        write_label(out, json_string_value(json_object_get(row, "action")));
+        fprintf(out, "} %lld\n", (long long)json_integer_value(json_object_get(row, "hits")));
+    }
+    head(out, "sundew_family_hits_total", "counter", "Hits, by malware family; later ones than the first 200 together.");
+    json_array_foreach(json_object_get(input->hits, "families"), i, row) {
+        labelled(out, "sundew_family_hits_total", "family", json_string_value(json_object_get(row, "family")),
+                 json_number_value(json_object_get(row, "hits")));
     }
     gauge(out, "sundew_snapshot_rules", "Rules in force.", (double)input->snapshot->rules);
     gauge(out, "sundew_snapshot_resident_bytes", "Size of the policy that matching touches.",
@@ -125,18 +153,32 @@ static void write_cache(const struct metrics_input *input, FILE *out) {
     counter(out, "sundew_cache_evictions_total", "Answers that made room for others.", input->cache->evicted);
 }
 
-/* One series a server; `figure` picks what is said of it. */
+/* A server that is configured twice is one to Prometheus. */
+static bool is_repeated(const struct metrics_input *input, size_t server) {
+    for (size_t i = 0; i < server; i++) {
+        if (strcmp(input->upstreams[i].text, input->upstreams[server].text) == 0 &&
+            name_equal(&input->upstreams[i].zone, &input->upstreams[server].zone))
+            return true;
+    }
+    return false;
+}
+
+/* One series a server; `figure` picks what is said of it, -1: nothing. */
 static void upstream_series(const struct metrics_input *input, FILE *out, const char *name, const char *type, const char *help,
                             double (*figure)(const struct upstream_health *)) {
     head(out, name, type, help);
     for (size_t i = 0; i < input->upstream_count; i++) {
         char zone[NAME_TEXT_MAX];
+        double value = figure(&input->upstreams[i]);
+        if (value < 0 || is_repeated(input, i))
+            continue;
         name_to_text(input->upstreams[i].zone.wire, zone);
         fprintf(out, "%s{server=", name);
         write_label(out, input->upstreams[i].text);
         fputs(",zone=", out);
         write_label(out, zone);
-        fprintf(out, "} %.17g\n", figure(&input->upstreams[i]));
+        fputs("} ", out);
+        write_figure(out, value);
     }
 }
 
@@ -145,7 +187,7 @@ static double upstream_up(const struct upstream_health *server) {
 }
 
 static double upstream_rtt(const struct upstream_health *server) {
-    return (double)server->rtt_us / 1e6;
+    return server->rtt_us == 0 ? -1 : (double)server->rtt_us / 1e6;
 }
 
 static double upstream_queries(const struct upstream_health *server) {
@@ -209,6 +251,8 @@ static void write_records(const struct metrics_input *input, FILE *out) {
     counter(out, "sundew_hit_lines_lost_total", "Lines that could not be written.", writer->lines_lost);
     counter(out, "sundew_ring_lost_hits_total", "Hits that found the ring full.", writer->ring_lost_hits);
     counter(out, "sundew_ring_lost_names_total", "Asked names (history) that found the ring full.", writer->ring_lost_asked);
+    counter(out, "sundew_ring_lost_queries_total", "Lines of the query log that found the ring full.", writer->ring_lost_queries);
+    counter(out, "sundew_query_lines_lost_total", "Lines of the query log that could not be written.", writer->query_lines_lost);
     counter(out, "sundew_ledger_lost_total", "Hits that the ledger could not take.", writer->ledger_lost);
     counter(out, "sundew_syslog_lines_total", "Lines given to syslog.", writer->syslog_sent);
     counter(out, "sundew_syslog_lines_lost_total", "Lines that syslog could not take.", writer->syslog_lost);
@@ -217,11 +261,35 @@ static void write_records(const struct metrics_input *input, FILE *out) {
     gauge(out, "sundew_infected_clients", "Machines in the ledger.", (double)writer->clients);
 }
 
+static void write_process(const struct process_figures *process, FILE *out) {
+    const struct {
+        const char *name, *type, *help;
+        double figure;
+    } figures[] = {
+        {"process_cpu_seconds_total", "counter", "Total user and system CPU time spent in seconds.", process->cpu_seconds},
+        {"process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", process->resident_bytes},
+        {"process_virtual_memory_bytes", "gauge", "Virtual memory size in bytes.", process->virtual_bytes},
+        {"process_open_fds", "gauge", "Number of open file descriptors.", process->open_fds},
+        {"process_max_fds", "gauge", "Maximum number of open file descriptors.", process->max_fds},
+        {"process_start_time_seconds", "gauge", "Start time of the process since unix epoch in seconds.", process->start_seconds},
+    };
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+        if (figures[i].figure < 0)
+            continue;
+        head(out, figures[i].name, figures[i].type, figures[i].help);
+        fprintf(out, "%s ", figures[i].name);
+        write_figure(out, figures[i].figure);
+    }
+}
+
 void metrics_write(const struct metrics_input *input, FILE *out) {
     head(out, "sundew_build_info", "gauge", "The running version.");
     labelled(out, "sundew_build_info", "version", SUNDEW_VERSION, 1);
     gauge(out, "sundew_uptime_seconds", "Time since the daemon started.", input->uptime_seconds);
     gauge(out, "sundew_workers", "Worker threads.", input->workers);
+    gauge(out, "sundew_waiting_queries", "Queries that wait for upstream.", input->waiting);
+    gauge(out, "sundew_feeder_up", "Whether the process that reads files and feeds runs.", input->feeder_running ? 1 : 0);
+    counter(out, "sundew_feeder_restarts_total", "Times that it was started again.", input->feeder_restarts);
     write_queries(input, out);
     write_latency(input, out);
     write_policy(input, out);
@@ -231,4 +299,5 @@ void metrics_write(const struct metrics_input *input, FILE *out) {
         write_zones(input, out);
     }
     write_records(input, out);
+    write_process(input->process, out);
 }

@@ -7,6 +7,7 @@
 
 #include "hits/writer.h"
 #include "resolver/cache.h"
+#include "resolver/process.h"
 #include "resolver/stats.h"
 #include "resolver/upstream.h"
 
@@ -20,13 +21,17 @@ struct metrics_input {
     const struct upstream_health *upstreams;
     size_t upstream_count;
     const json_t *zones;
-    const json_t *zone_hits; /* array of {zone, action, hits}, or NULL */
+    const json_t *hits; /* zone_counts_json (hits/zone_count.h), or NULL */
+    const struct process_figures *process;
     double uptime_seconds;
     unsigned workers;
+    unsigned waiting; /* queries in flight */
+    bool feeder_running;
+    uint64_t feeder_restarts;
 };
 
-/* Label values are escaped and cut at 128 octets; there are as many series as configured zones and servers, whatever clients ask.
- */
+/* Label values are escaped. There are as many series as zones, servers and (up to FAMILY_COUNTS_MAX) families, whatever clients
+ * ask; no two have the same labels. */
 void metrics_write(const struct metrics_input *input, FILE *out);
 
 #endif

@@ -52,15 +52,28 @@ static json_t *cache_json(const struct supervisor *supervisor, const uint64_t *c
                      (json_int_t)counts[STAT_PREFETCHES]);
 }
 
+static void set_count(json_t *object, const char *key, uint64_t value) {
+    json_object_set_new(object, key, json_integer((json_int_t)value));
+}
+
 static json_t *log_json(const struct supervisor *supervisor) {
     struct writer_stats writer;
     writer_stats(supervisor->writer, &writer);
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "hits", (json_int_t)writer.hits, "lines",
-                     (json_int_t)writer.lines, "lines_lost", (json_int_t)writer.lines_lost, "ring_lost_hits",
-                     (json_int_t)writer.ring_lost_hits, "ring_lost_asked", (json_int_t)writer.ring_lost_asked, "ledger_lost",
-                     (json_int_t)writer.ledger_lost, "clients", (json_int_t)writer.clients, "syslog_sent",
-                     (json_int_t)writer.syslog_sent, "syslog_lost", (json_int_t)writer.syslog_lost, "dnstap_sent",
-                     (json_int_t)writer.dnstap_sent, "dnstap_lost", (json_int_t)writer.dnstap_lost);
+    json_t *log = json_object();
+    set_count(log, "hits", writer.hits);
+    set_count(log, "lines", writer.lines);
+    set_count(log, "lines_lost", writer.lines_lost);
+    set_count(log, "query_lines_lost", writer.query_lines_lost);
+    set_count(log, "ring_lost_hits", writer.ring_lost_hits);
+    set_count(log, "ring_lost_asked", writer.ring_lost_asked);
+    set_count(log, "ring_lost_queries", writer.ring_lost_queries);
+    set_count(log, "ledger_lost", writer.ledger_lost);
+    set_count(log, "clients", writer.clients);
+    set_count(log, "syslog_sent", writer.syslog_sent);
+    set_count(log, "syslog_lost", writer.syslog_lost);
+    set_count(log, "dnstap_sent", writer.dnstap_sent);
+    set_count(log, "dnstap_lost", writer.dnstap_lost);
+    return log;
 }
 
 static json_t *by_name(const uint64_t *counts, size_t first, size_t count, const char *(*name)(size_t i)) {
@@ -79,10 +92,6 @@ static const char *rcode_text(size_t rcode) {
 
 static const char *action_text(size_t action) {
     return action_name((enum action)action);
-}
-
-static void set_count(json_t *object, const char *key, uint64_t value) {
-    json_object_set_new(object, key, json_integer((json_int_t)value));
 }
 
 json_t *status_json(struct supervisor *supervisor) {

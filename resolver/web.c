@@ -85,7 +85,12 @@ static void write_metrics(struct supervisor *supervisor, const json_t *zones, FI
     cache_stats(supervisor->cache, &cache);
     writer_stats(supervisor->writer, &writer);
     snapshot_stats(supervisor->snapshot, &snapshot);
-    json_t *zone_hits = writer_zone_hits(supervisor->writer);
+    json_t *hits = writer_counts(supervisor->writer);
+    struct process_figures process;
+    process_figures(&process);
+    unsigned waiting = 0;
+    for (unsigned i = 0; i < supervisor->worker_count; i++)
+        waiting += worker_queries(supervisor->workers[i]);
     const struct metrics_input input = {
         .counts = counts,
         .cache = &cache,
@@ -95,12 +100,16 @@ static void write_metrics(struct supervisor *supervisor, const json_t *zones, FI
         .upstreams = upstreams,
         .upstream_count = count,
         .zones = zones,
-        .zone_hits = zone_hits,
+        .hits = hits,
+        .process = &process,
+        .waiting = waiting,
+        .feeder_running = feeder_running(supervisor->feeder),
+        .feeder_restarts = feeder_restarts(supervisor->feeder),
         .uptime_seconds = (double)(uv_now(&supervisor->loop) - supervisor->started_ms) / 1000,
         .workers = supervisor->worker_count,
     };
     metrics_write(&input, out);
-    json_decref(zone_hits);
+    json_decref(hits);
     free(upstreams);
 }
 

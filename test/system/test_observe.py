@@ -2,7 +2,7 @@
 
 What a tool is missing for is skipped, and said. SUNDEW_SCREENSHOT=FILE leaves a picture of the page there.
 """
-import base64, contextlib, json, os, re, shutil, subprocess, unittest, urllib.error, urllib.request
+import base64, contextlib, json, os, re, shutil, subprocess, unittest, urllib.error, urllib.parse, urllib.request
 
 from sundew_test import PATIENCE, TOP, Case, Process, free_port, program, wait_for
 
@@ -94,15 +94,59 @@ class Observe(Case):
             self.assertEqual((checked.returncode, checked.stderr), (0, ""))
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed")
-    def test_the_example_s_alerts_are_sound_and_use_what_is_exported(self):
-        rules = os.path.join(TOP, "doc/examples/sundew.rules.yml")
-        checked = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True)
-        self.assertEqual(checked.returncode, 0, checked.stderr)
-        with open(os.path.join(TOP, "resolver/metrics.c")) as f:
-            exported = set(re.findall(r'"(sundew_\w+)"', f.read()))
-        for example in (rules, os.path.join(TOP, "doc/examples/grafana.json")):
-            with open(example) as f:
-                self.assertLessEqual(set(re.findall(r"\bsundew_\w+", f.read())), exported, example)
+    def test_the_example_s_alerts(self):
+        for arguments in (("check", "rules", os.path.join(TOP, "doc/examples/sundew.rules.yml")),
+                          ("test", "rules", os.path.join(TOP, "test/system/alerts.test.yml"))):
+            checked = subprocess.run(["promtool", *arguments], capture_output=True, text=True)
+            self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def prometheus(self):
+        """A real one on the configuration in doc/examples, scraping each second."""
+        folder, port = self.sub_folder("prometheus"), free_port()
+        with open(os.path.join(TOP, "doc/examples/prometheus.yml")) as f:
+            text = f.read()
+        for there, here in (("scrape_interval: 15s", "scrape_interval: 1s"), ("127.0.0.1:9153", f"127.0.0.1:{self.http}"),
+                            ("- sundew.rules.yml", f"- {TOP}/doc/examples/sundew.rules.yml")):
+            self.assertIn(there, text.split("scrape_configs:")[1])
+            text = text.replace(there, here)
+        with open(os.path.join(folder, "prometheus.yml"), "w") as f:
+            f.write(text)
+        process = Process(["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
+                           f"--web.listen-address=127.0.0.1:{port}"], os.path.join(folder, "prometheus.log"))
+        self.addCleanup(process.end)
+
+        def ask(expression):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?" + urllib.parse.urlencode({"query": expression}),
+                                        timeout=PATIENCE) as answer:
+                return json.load(answer)["data"]["result"]
+        return ask
+
+    @unittest.skipUnless(shutil.which("prometheus"), "prometheus is not installed")
+    def test_prometheus_scrapes_it_and_the_dashboard_s_panels_are_filled(self):
+        sundewd = self.observed()
+        for name in ("evil.example", "odd.example", "nx.example", "localhost"):
+            sundewd.ask(name)
+        sundewd.wait_hits(lambda hits: len(hits) == 3)
+        ask = self.prometheus()
+
+        def scraped():
+            with contextlib.suppress(OSError):
+                found = ask('up{job="sundew"}')
+                return found and found[0]["value"][1] == "1" and len(ask("count_over_time(sundew_build_info[1m]) > 2")) == 1
+        wait_for("three scrapes", scraped, 60)
+        with open(os.path.join(TOP, "doc/examples/grafana.json")) as f:
+            panels = json.load(f)["panels"]
+        empty = {"sundew_upstream_rtt_seconds", "sum by (rcode) (rate(sundew_responses_total[5m])) > 0"} # no server; no new query
+        for expression in [target["expr"] for panel in panels for target in panel["targets"]]:
+            self.assertTrue(ask(expression) or expression in empty, f"{expression} finds nothing")
+        with open(os.path.join(TOP, "doc/examples/sundew.rules.yml")) as f:
+            used = set(re.findall(r"\bsundew_\w+", f.read()))
+        for name in used:
+            self.assertTrue(ask(name), f"{name}, which an alert uses, is not exported")
+        families = {row["metric"]["family"]: float(row["value"][1]) for row in ask("sundew_family_hits_total")}
+        self.assertEqual(families["Emotet"], 1)
+        self.assertEqual(len(families), 2)
+        self.assertFalse(any("\u202e" in family or "\x1b" in family for family in families), families)
 
     def test_the_api_reads_only(self):
         sundewd = self.observed()

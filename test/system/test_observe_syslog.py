@@ -3,15 +3,15 @@ import json, os, re, shutil, socket, unittest
 
 from sundew_test import TOP, Case, Process, encode_name, free_port, query, wait_for
 
-FAMILY = 'a"] [x y="1"] \\" \\] \u00e4\U0001f9a0 \n<0>\t\x1b[31m\x7f\u009b1m'
+FAMILY = 'a"] [x y="1"] \\" \\] \u00e4\U0001f9a0 \n<0>\t\x1b[31m\x7f\u009b1m\u202e'
 HOSTNAME = 'lap"top]7\\'
 NAME = b'\x0ea"]\\ \n\xff\x00.<13>1\x04evil\x07example\x00'
 MAC = "52:54:00:12:34:56"
 
 
 def shown(text):
-    """What syslog makes of a value in the log: control characters come as names have them."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda found: f"\\{ord(found[0]):03d}", text)
+    """What syslog makes of a value in the log: what hides or controls comes as names have it, octet by octet."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202e]", lambda found: "".join(f"\\{octet:03d}" for octet in found[0].encode()), text)
 
 
 @unittest.skipUnless(shutil.which("rsyslogd"), "rsyslogd is not installed")
