@@ -138,6 +138,36 @@ class Proxies(sundew_test.Case):
         hit, = sundewd.wait_hits(lambda hits: len(hits) == 1)
         self.assertNotIn("mac", hit)
 
+    def test_crowd(self):
+        """Clients by the ten thousand, each seen once: every hit is told, and the disk holds no more than is allowed."""
+        crowd, names = 30000, 20
+        upstream = self.scripted(lambda name, kind: {"answer": [(name, "A", 300, "192.0.2.1")]})
+        sundewd = self.daemon(upstream, rules=["evil.example"], allow=["2001:db8::/32", PROXY], history={"max_size": "1M"},
+                              clients={"trust": [PROXY], "max_size": "1M"})
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind((PROXY, 0))
+            s.settimeout(5)
+            s.connect(("127.0.0.1", sundewd.port))
+            for begin in range(0, crowd, 100):
+                for i in range(begin, begin + 100):
+                    sender = header(f"2001:db8:{i >> 16:x}:{i & 0xffff:x}::1")
+                    s.send(sender + EVIL)
+                    s.send(sender + query(f"host{i % names}.example.net"))
+                for _ in range(200):
+                    s.recv(4096)
+        hits = sundewd.wait_hits(lambda hits: len(hits) >= crowd)
+        self.assertEqual((len(hits), len({h["client"] for h in hits}), sum(h["count"] for h in hits)), (crowd, crowd, crowd))
+        log = sundewd.json("status")["log"]
+        self.assertEqual((log["hits"], log["lines_lost"], log["ring_lost_hits"], log["ledger_lost"]), (crowd, 0, 0, 0))
+
+        def size(*names):
+            return sum(os.path.getsize(os.path.join(folder, f)) for folder, _, files in os.walk(os.path.join(state, *names)) for f in files)
+        state = sundewd.config["state_dir"]
+        self.assertLess(size("history"), 2 << 20)
+        wait_for("a ledger within its bounds", lambda: sum(os.path.getsize(os.path.join(state, f)) for f in os.listdir(state)
+                                                           if f.startswith("ledger.db")) < 6 << 20)
+        self.assertTrue(0 < len(sundewd.json("clients")) < crowd)
+
     def test_trust_withdrawn(self):
         sundewd = self.start()
         s = self.connect(sundewd)
