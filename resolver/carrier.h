@@ -20,7 +20,8 @@ struct pending {
     struct pending *next, **link; /* among those of the same socket or connection */
     void *holder;
     const struct question *question;
-    int error; /* UDP: why it is on carrier_host.unsendable */
+    uint64_t sent_us; /* monotonic */
+    int error;        /* UDP: why it is on carrier_host.unsendable */
     uint16_t id;
     bool edns;
     bool sent;   /* UDP: off carrier_host.unsent; TCP: written to the connection */
@@ -33,6 +34,7 @@ struct carrier_host {
     struct entropy entropy;
     size_t handles;     /* open uv handles; when it falls to 0, `closed` is called */
     size_t descriptors; /* sockets and connections open */
+    uint64_t now_us;    /* monotonic; since replies were last looked for, or queries sent, over UDP */
     int readable;       /* an epoll of all UDP sockets, edge-triggered: half of the work that uv_poll makes of a reply */
     uint8_t *buffer;    /* for one UDP reply */
     struct pending *unsent[CARRIER_UNSENT];

@@ -114,7 +114,6 @@ static int send_attempt(struct exchange *exchange, size_t choice_index, enum via
     attempt->exchange = exchange;
     attempt->choice = (uint8_t)choice_index;
     attempt->overdue = false;
-    attempt->sent_us = uv_hrtime() / 1000;
     attempt->pending.question = &exchange->flight.question;
     attempt->pending.edns = !choice->plain && !server_is_plain(lane->server, now_of(exchange));
     int error = via == VIA_TCP ? upstream_tcp_send(&lane->tcp, &attempt->pending) : udp_pool_send(&lane->udp, &attempt->pending);
@@ -264,7 +263,7 @@ static void on_reply(struct pending *pending, const struct reply *reply, const u
     bool refused = reply->kind == REPLY_REFUSAL;
     server_replied(choice->lane->server, now_of(exchange), refused);
     if (via == VIA_UDP)
-        lane_sample(choice->lane, uv_hrtime() / 1000 - attempt->sent_us);
+        lane_sample(choice->lane, exchange->host->carriers.now_us - pending->sent_us);
     if (exchange->ended) {
         settle_if_quiet(exchange);
         return;
@@ -324,7 +323,7 @@ static void count_overdue(struct exchange *exchange) {
         attempt->overdue = true;
         exchange->silent = true;
         server_silent(lane->server, now);
-        lane_sample(lane, uv_hrtime() / 1000 - attempt->sent_us);
+        lane_sample(lane, uv_hrtime() / 1000 - attempt->pending.sent_us);
     }
 }
 

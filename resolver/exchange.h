@@ -31,7 +31,6 @@ struct exchange;
 struct attempt {
     struct pending pending;
     struct exchange *exchange;
-    uint64_t sent_us;
     uint8_t via;    /* enum via */
     uint8_t choice; /* index into choices */
     bool overdue;   /* counted as unanswered */

@@ -227,6 +227,7 @@ static void receive(struct udp_socket *udp) {
 void udp_pool_receive(struct carrier_host *host) {
     struct epoll_event events[EVENTS_MAX];
     int count = epoll_wait(host->readable, events, EVENTS_MAX, 0);
+    host->now_us = uv_hrtime() / 1000;
     for (int i = 0; i < count; i++)
         receive(events[i].data.ptr);
 }
@@ -277,6 +278,7 @@ static void transmit(struct carrier_host *host, struct pending *pending) {
     uint8_t query[UPSTREAM_QUERY_MAX];
     size_t length = upstream_message_query(query, pending->question, pending->id, pending->edns);
     pending->sent = true;
+    pending->sent_us = host->now_us;
     ssize_t sent = send(udp->fd, query, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent < 0 && errno == ECONNREFUSED) /* the word about an earlier query; it is said once */
         sent = send(udp->fd, query, length, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -292,6 +294,7 @@ static void transmit(struct carrier_host *host, struct pending *pending) {
 static void transmit_all(struct carrier_host *host) {
     unsigned count = host->unsent_count;
     host->unsent_count = 0;
+    host->now_us = uv_hrtime() / 1000;
     for (unsigned i = 0; i < count; i++)
         transmit(host, host->unsent[i]);
 }
@@ -306,6 +309,7 @@ int udp_pool_send(struct udp_pool *pool, struct pending *pending) {
     struct carrier_host *host = pool->host;
     pending->id = pending_fresh_id(udp->pending, &host->entropy);
     pending->sent = false;
+    pending->sent_us = host->now_us;
     if (udp->uses_left > 0)
         udp->uses_left--;
     pending_add(&udp->pending, pending, udp);

@@ -186,6 +186,7 @@ int upstream_tcp_send(struct upstream_tcp *tcp, struct pending *pending) {
         connection->active_ms = uv_now(tcp->host->loop);
     pending->id = pending_fresh_id(connection->pending, &tcp->host->entropy);
     pending->sent = false;
+    pending->sent_us = uv_hrtime() / 1000;
     pending->reused = connection->served;
     pending_add(&connection->pending, pending, connection);
     if (connection->open)
