@@ -60,6 +60,7 @@ struct thread {
     struct sock *socks;
     size_t at; /* next query of the file */
     uint64_t budget, sent, answered, lost, wrong;
+    uint64_t last; /* when something was heard, us */
     struct mmsghdr messages[BATCH];
     struct iovec parts[BATCH];
     uint8_t room[BATCH][ROOM];
@@ -240,6 +241,8 @@ static void *saturate(void *argument) {
         }
         if (now - swept > LOSS_US / 4)
             swept = now;
+        if (!idle)
+            thread->last = now;
         if (idle && open > 0)
             poll(polls, sockets, 100);
     }
@@ -260,8 +263,8 @@ static void *pace(void *argument) {
             ask(thread, &thread->socks[n++ % sockets], 1, due);
         open = 0;
         for (unsigned i = 0; i < sockets; i++) {
-            if (thread->socks[i].open > 0)
-                hear(thread, &thread->socks[i]);
+            if (thread->socks[i].open > 0 && hear(thread, &thread->socks[i]) > 0)
+                thread->last = now;
             if (turn % 65536 == 0 || n == total)
                 give_up(thread, &thread->socks[i], now);
             open += thread->socks[i].open;
@@ -325,67 +328,68 @@ static unsigned number(const char *text, unsigned least, unsigned most) {
     return value < (long)least ? least : value > (long)most ? most : (unsigned)value;
 }
 
+/* False: the command line isn't understood. */
+static bool parse(int argc, char **argv, const char **path, const char **out) {
+    for (int c; (c = getopt(argc, argv, "p:f:t:n:k:w:T:r:o:")) != -1;) {
+        if (c == 'p')
+            port = number(optarg, 1, 65535);
+        else if (c == 'f')
+            *path = optarg;
+        else if (c == 't')
+            seconds = atof(optarg);
+        else if (c == 'n')
+            limit = strtoull(optarg, NULL, 10);
+        else if (c == 'k')
+            sockets = number(optarg, 1, SOCKETS_MAX);
+        else if (c == 'w')
+            window = number(optarg, 1, SLOTS);
+        else if (c == 'T')
+            threads = number(optarg, 1, THREADS_MAX);
+        else if (c == 'r')
+            rate = atof(optarg);
+        else if (c == 'o')
+            *out = optarg;
+        else
+            return false;
+    }
+    if (limit > 0 || seconds > SECONDS_MAX)
+        seconds = SECONDS_MAX;
+    if (rate > 0)
+        threads = 1;
+    return *path != NULL && seconds > 0 && rate >= 0 && rate <= 1e6;
+}
+
+static double cpu_seconds(void) {
+    struct rusage used;
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 int main(int argc, char **argv) {
     const char *path = NULL, *out = NULL;
-    for (int c; (c = getopt(argc, argv, "p:f:t:n:k:w:T:r:o:")) != -1;) {
-        switch (c) {
-        case 'p':
-            port = number(optarg, 1, 65535);
-            break;
-        case 'f':
-            path = optarg;
-            break;
-        case 't':
-            seconds = atof(optarg);
-            break;
-        case 'n':
-            limit = strtoull(optarg, NULL, 10);
-            break;
-        case 'k':
-            sockets = number(optarg, 1, SOCKETS_MAX);
-            break;
-        case 'w':
-            window = number(optarg, 1, SLOTS);
-            break;
-        case 'T':
-            threads = number(optarg, 1, THREADS_MAX);
-            break;
-        case 'r':
-            rate = atof(optarg);
-            break;
-        case 'o':
-            out = optarg;
-            break;
-        default:
-            return 2;
-        }
-    }
-    if (path == NULL || seconds <= 0 || rate < 0 || rate > 1e6) {
-        fprintf(
-            stderr,
-            "usage: load -f FILE [-p PORT] [-t SECONDS | -n QUERIES] [-k SOCKETS] [-w WINDOW] [-T THREADS] [-r RATE] [-o FILE]\n");
+    if (!parse(argc, argv, &path, &out)) {
+        fprintf(stderr, "usage: load -f FILE [-p PORT] [-t SECONDS | -n QUERIES] [-k SOCKETS] [-w WINDOW] [-T THREADS]"
+                        " [-r RATE] [-o FILE]\n");
         return 2;
     }
-    seconds = limit > 0 || seconds > SECONDS_MAX ? SECONDS_MAX : seconds;
-    threads = rate > 0 ? 1 : threads;
     latency_room = (size_t)(rate * seconds) + 1;
     latencies = calloc(latency_room, sizeof *latencies);
+    if (latencies == NULL)
+        die("calloc");
     read_queries(path);
     uint64_t begin = now_us();
     struct thread *all = run();
-    double took = (double)(now_us() - begin) / 1e6;
-    struct thread sum = {0};
+    struct thread sum = {.last = begin + 1};
     for (unsigned i = 0; i < threads; i++) {
         sum.sent += all[i].sent;
         sum.answered += all[i].answered;
         sum.lost += all[i].lost;
         sum.wrong += all[i].wrong;
+        sum.last = all[i].last > sum.last ? all[i].last : sum.last;
     }
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
     printf("sent=%llu answered=%llu lost=%llu wrong=%llu seconds=%.3f cpu=%.3f", (unsigned long long)sum.sent,
-           (unsigned long long)sum.answered, (unsigned long long)sum.lost, (unsigned long long)sum.wrong, took,
-           (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) + (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+           (unsigned long long)sum.answered, (unsigned long long)sum.lost, (unsigned long long)sum.wrong,
+           (double)(sum.last - begin) / 1e6, cpu_seconds());
     if (rate > 0)
         report_latency(out);
     printf("\n");
