@@ -114,7 +114,7 @@ class Job:
 
     def first_hits(self, part, parts):
         """A file of listed names that are asked for once: a part of the list, the same for every server."""
-        count = min(len(self.fresh) // parts, 200_000)
+        count = min(len(self.fresh) // parts, 100_000)
         return self.queries("first", self.fresh[part * count:(part + 1) * count])
 
     def listing(self, name, line, head=""):
@@ -252,7 +252,7 @@ policy.add(policy.all(policy.FORWARD('127.0.0.1@{upstream}')))
 def dnsmasq(job, port, upstream, workers, build):
     rules = job.listing("dnsmasq.rules", "address=/{n}/127.0.0.3")
     return ["dnsmasq", "--keep-in-foreground", "--no-resolv", "--no-hosts", f"--port={port}", "--listen-address=127.0.0.1",
-            "--bind-interfaces", f"--server=127.0.0.1#{upstream}", "--cache-size=10000", f"--conf-file={rules}",
+            "--bind-interfaces", f"--server=127.0.0.1#{upstream}", "--cache-size=20000", f"--conf-file={rules}",
             "--dns-forward-max=10000", "--user=root", "--pid-file="]
 
 
@@ -339,11 +339,11 @@ class Upstream:
         self.process.wait()
 
 
-def dnsperf(port, queries, seconds=None, outstanding=500):
-    """dnsperf over the file: for so many seconds, or once through (and a minute at most)."""
+def dnsperf(port, queries, seconds=60, once=False, outstanding=500):
+    """dnsperf over the file: for so many seconds, or once through within them."""
     command = ["taskset", "-c", ",".join(map(str, LOAD_CORES)), "dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", queries,
                "-c", "20", "-T", str(min(2, len(LOAD_CORES))), "-q", str(outstanding), "-t", "2"]
-    command += ["-l", str(seconds)] if seconds else ["-n", "1", "-l", "60"]
+    command += ["-l", str(seconds)] + (["-n", "1"] if once else [])
     text = subprocess.run(command, capture_output=True, text=True).stdout
 
     def figure(pattern):
