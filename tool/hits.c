@@ -69,7 +69,7 @@ static void print_page(const struct wanted *wanted, json_t *page, struct table *
             print_line(hit);
         } else if (wanted->output == OUTPUT_DOCUMENT) {
             fputs(*printed == 0 ? "  " : ",\n  ", stdout);
-            json_dumpf(hit, stdout, JSON_COMPACT);
+            json_dumpf(hit, stdout, JSON_COMPACT | JSON_ENSURE_ASCII);
         } else {
             hit_format_write(wanted->format, hit, stdout);
         }

@@ -120,7 +120,8 @@ int request_follow(struct tool *tool, json_t *request, bool (*each)(void *contex
 }
 
 int request_print_json(json_t *document) {
-    int rc = json_dumpf(document, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+    int rc =
+        json_dumpf(document, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY | JSON_ENSURE_ASCII); /* nothing that hides or turns text */
     json_decref(document);
     if (rc != 0 || putchar('\n') == EOF || fflush(stdout) != 0)
         return tool_failed("stdout: the output could not be written");
