@@ -53,7 +53,8 @@ int body_open(struct body **out, int fd, uint64_t limit) {
         close(fd);
         error = -ENOMEM;
     } else {
-        gzbuffer(body->gz, 128 << 10);
+        /* what is plain passes zlib's buffer by when much more is asked for than it holds */
+        gzbuffer(body->gz, memcmp(start, "\037\213", 2) == 0 ? 128 << 10 : 16 << 10);
     }
     if (error != 0) {
         body_close(body);

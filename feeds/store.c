@@ -11,7 +11,7 @@
 
 enum { BLOCK_SIZE = 256 << 10, BLOCK_MAX = 64 << 20, RECORD_FAULT = 0xFF };
 
-static const char magic[8] = "sdwstor1";
+static const char magic[8] = "sdwstor2";
 
 struct header {
     char magic[8];
@@ -49,11 +49,17 @@ enum {
     IS_REVOKED = 1 << 16,
 };
 
+/* Line and time of the record before: only the difference is written. Both are 0 where a block begins. */
+struct place {
+    int64_t line, carried;
+};
+
 struct store_writer {
     int fd;
     char *path, *aside;
     uint8_t *buffer;
     size_t used, room;
+    struct place last;
     uint64_t at; /* size of the file so far */
     struct header header;
     uint8_t *head;
@@ -68,6 +74,7 @@ struct store_reader {
     struct header header;
     uint8_t *buffer;
     size_t used, room, cursor;
+    struct place last;
     uint8_t *head_text;
     struct format_head head;
     bool has_head;
@@ -142,6 +149,7 @@ static void flush_block(struct store_writer *writer) {
         writer->error = write_all(writer->fd, writer->buffer, writer->used);
     writer->at += sizeof block + writer->used;
     writer->used = 0;
+    writer->last = (struct place){0};
 }
 
 /* Makes room for a record of at most `need` octets in the present block, or begins the next. */
@@ -167,6 +175,13 @@ static uint8_t *put_number(uint8_t *to, uint64_t value) {
         *to++ = (uint8_t)(value | 0x80);
     *to++ = (uint8_t)value;
     return to;
+}
+
+/* `value` after *last; small differences in either direction are one octet. */
+static uint8_t *put_step(uint8_t *to, int64_t value, int64_t *last) {
+    uint64_t step = (uint64_t)value - (uint64_t)*last;
+    *last = value;
+    return put_number(to, step << 1 ^ (step >> 63 ? UINT64_MAX : 0));
 }
 
 static uint8_t *put_time(uint8_t *to, int64_t value) {
@@ -202,8 +217,8 @@ int store_put(struct store_writer *writer, const struct indicator *indicator, in
              (indicator->allow ? IS_ALLOW : 0) | (indicator->revoked ? IS_REVOKED : 0);
     *to++ = (uint8_t)(rule->trigger | rule->match << 4);
     *to++ = (uint8_t)rule->action;
-    memcpy(to, &flags, 4);
-    to = put_time(put_number(put_number(to + 4, rule->line), indicator->column), carried);
+    to = put_number(put_step(put_number(to, flags), rule->line, &writer->last.line), indicator->column);
+    to = put_step(to, carried, &writer->last.carried);
     if (rule->trigger == TRIGGER_DOMAIN || rule->trigger == TRIGGER_NAMESERVER) {
         *to++ = rule->name.length;
         *to++ = rule->name.labels;
@@ -358,6 +373,12 @@ static uint64_t take_number(struct cursor *cursor) {
     return 0;
 }
 
+static int64_t take_step(struct cursor *cursor, int64_t *last) {
+    uint64_t folded = take_number(cursor);
+    *last = (int64_t)((uint64_t)*last + (folded >> 1 ^ (folded & 1 ? UINT64_MAX : 0)));
+    return *last;
+}
+
 static int64_t take_time(struct cursor *cursor) {
     int64_t value;
     memcpy(&value, take(cursor, 8), 8);
@@ -393,6 +414,7 @@ static int read_block(struct store_reader *reader, uint64_t end) {
     reader->at += sizeof block + block.length;
     reader->used = block.length;
     reader->cursor = 0;
+    reader->last = (struct place){0};
     return error;
 }
 
@@ -452,19 +474,18 @@ const struct format_head *store_head(const struct store_reader *reader) {
     return reader->has_head ? &reader->head : NULL;
 }
 
-static void take_rule(struct cursor *cursor, uint8_t first, struct store_record *record) {
+static void take_rule(struct cursor *cursor, uint8_t first, struct place *last, struct store_record *record) {
     struct indicator *indicator = &record->indicator;
     struct rule *rule = &indicator->rule;
-    uint32_t flags;
     rule->trigger = first & 0x0F;
     rule->match = first >> 4;
     rule->action = *take(cursor, 1);
     if (rule->trigger >= TRIGGER_COUNT || rule->match > MATCH_COUNT || rule->action > RULE_ACTION_UNSET)
         cursor->bad = true;
-    memcpy(&flags, take(cursor, 4), 4);
-    rule->line = (uint32_t)take_number(cursor);
+    uint32_t flags = (uint32_t)take_number(cursor);
+    rule->line = (uint32_t)take_step(cursor, &last->line);
     indicator->column = (uint32_t)take_number(cursor);
-    record->carried = take_time(cursor);
+    record->carried = take_step(cursor, &last->carried);
     if (rule->trigger == TRIGGER_DOMAIN || rule->trigger == TRIGGER_NAMESERVER) {
         rule->name.length = *take(cursor, 1);
         rule->name.labels = *take(cursor, 1);
@@ -510,7 +531,7 @@ int store_next(struct store_reader *reader, struct store_record *record) {
         record->path = take_string(&cursor);
         record->message = take_string(&cursor);
     } else {
-        take_rule(&cursor, first, record);
+        take_rule(&cursor, first, &reader->last, record);
     }
     if (cursor.bad)
         return -EBADMSG;

@@ -36,6 +36,8 @@ enum {
     KEY_COUNT
 };
 
+enum { PLAIN_DIGITS = 9 /* of a number that is read without ado */ };
+
 static const struct record_key keys[] = {
     [DOMAIN] = RECORD_KEY("domain"),
     [IP] = RECORD_KEY("ip"),
@@ -119,13 +121,21 @@ static const char *text_of(struct rule_reader *r, unsigned field, size_t *length
 }
 
 int sundew_integer(const struct record *record, unsigned field, int64_t low, int64_t high, int64_t *value) {
-    const char *text = record_text(record, field, NULL);
+    size_t length;
+    const char *text = record_text(record, field, &length);
     if (record->fields[field].type != JSON_NUMBER || !text)
         return -EINVAL;
+    const char *at = text;
     char *end;
+    long long number = 0;
+    for (; length <= PLAIN_DIGITS && *at >= '0' && *at <= '9'; at++)
+        number = number * 10 + (*at - '0');
     errno = 0;
-    long long number = strtoll(text, &end, 10);
-    if (errno || *end || number < low || number > high)
+    if (at == text || *at) {
+        number = strtoll(text, &end, 10);
+        at = end;
+    }
+    if (errno || *at || number < low || number > high)
         return -EINVAL;
     *value = number;
     return 0;

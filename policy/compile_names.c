@@ -10,8 +10,10 @@ enum {
     SAMPLE = 1 << 16, /* names that the code is chosen by */
     PART_BITS = 12,   /* of a pass of the sort */
     PARTS = 1 << PART_BITS,
-    PART_SMALL = 24, /* not worth a second pass */
-    AHEAD = 12,      /* records fetched into cache before their turn */
+    PART_SMALL = 24,  /* not worth a second pass */
+    SHARE_SMALL = 16, /* sorted by insertion */
+    PLACES_AHEAD = 4, /* in items: a cache line */
+    AHEAD = 12,       /* records fetched into cache before their turn */
 };
 
 struct item {
@@ -19,14 +21,19 @@ struct item {
     uint64_t position; /* in the arena: the order in which rules were added */
 };
 
+struct entry {
+    uint32_t profile;
+    uint16_t length;
+    uint8_t fingerprint;
+};
+
 /* The bucket under construction. */
 struct bucket {
     uint64_t number;
     uint64_t first_entry;
-    struct growing fingerprints; /* uint8_t */
-    struct growing lengths;      /* uint16_t */
-    struct growing profiles;     /* uint32_t */
-    struct growing data;         /* uint8_t */
+    struct growing entries; /* struct entry */
+    struct growing data;    /* uint8_t */
+    struct growing head;    /* uint8_t: what comes before the data, once the bucket is complete */
     uint16_t longest;
 };
 
@@ -142,86 +149,157 @@ static inline size_t bits_at(uint64_t hash, unsigned shift, unsigned bits) {
     return hash >> shift & ((UINT64_C(1) << bits) - 1);
 }
 
-/* Distributes items by some bits of their hash, keeping their order otherwise. end[n] becomes the end of the n-th share. */
-static void distribute(const struct item *from, struct item *to, size_t count, unsigned shift, unsigned bits, size_t *end) {
-    memset(end, 0, sizeof *end << bits);
+/* How many items fall to each share, by some bits of their hash, as the share's begin. */
+static void find_shares(const struct item *items, size_t count, unsigned shift, unsigned bits, size_t *begin) {
+    memset(begin, 0, sizeof *begin << bits);
     for (size_t i = 0; i < count; i++)
-        end[bits_at(from[i].hash, shift, bits)]++;
-    size_t begin = 0;
+        begin[bits_at(items[i].hash, shift, bits)]++;
+    size_t at = 0;
     for (size_t i = 0; i < (size_t)1 << bits; i++) {
-        size_t share = end[i];
-        end[i] = begin;
-        begin += share;
+        size_t share = begin[i];
+        begin[i] = at;
+        at += share;
     }
-    for (size_t i = 0; i < count; i++)
-        to[end[bits_at(from[i].hash, shift, bits)]++] = from[i];
 }
 
-/* What the distributions leave: hardly anything out of order. Stable, so equal hashes keep the order in which rules were added. */
+/* Brings the items of each part together where they are, for a second array of them would be a fifth of the peak memory: an item
+ * takes the next place of its part, and what lay there goes on to its own. end[n] becomes the end of the n-th part. */
+static void gather_parts(struct item *items, size_t count, size_t *next, size_t *end) {
+    const unsigned shift = 64 - PART_BITS;
+    find_shares(items, count, shift, PART_BITS, next);
+    memcpy(end, next + 1, (PARTS - 1) * sizeof *end);
+    end[PARTS - 1] = count;
+    for (size_t part = 0; part < PARTS; part++) {
+        while (next[part] < end[part]) {
+            struct item item = items[next[part]];
+            for (size_t to; (to = bits_at(item.hash, shift, PART_BITS)) != part;) {
+                struct item *place = &items[next[to]++];
+                struct item lay_there = *place;
+                *place = item;
+                item = lay_there;
+                __builtin_prefetch(place + PLACES_AHEAD, 1); /* it takes thousands of steps until this part is met again */
+            }
+            items[next[part]++] = item;
+        }
+    }
+}
+
+static int by_hash(const void *a, const void *b) {
+    const struct item *x = a;
+    const struct item *y = b;
+    if (x->hash != y->hash)
+        return x->hash < y->hash ? -1 : 1;
+    return (x->position > y->position) - (x->position < y->position);
+}
+
 static void insertion_sort(struct item *items, size_t count) {
     for (size_t i = 1; i < count; i++) {
         struct item item = items[i];
         size_t at = i;
-        for (; at > 0 && items[at - 1].hash > item.hash; at--)
+        for (; at > 0 && by_hash(&items[at - 1], &item) > 0; at--)
             items[at] = items[at - 1];
         items[at] = item;
     }
 }
 
-/* First into parts that fit the cache, then each part by its next bits. */
-static int sort_items(struct build *build) {
-    size_t *part_end = malloc(sizeof *part_end << PART_BITS);
-    size_t *end = malloc(sizeof *end << PART_BITS);
-    struct item *sorted = items_new(build->count);
-    int rc = -ENOMEM;
-    if (part_end != NULL && end != NULL && sorted != NULL) {
-        distribute(build->items, sorted, build->count, 64 - PART_BITS, PART_BITS, part_end);
-        for (size_t part = 0, begin = 0; part < PARTS; begin = part_end[part++]) {
-            struct item *items = sorted + begin;
-            size_t count = part_end[part] - begin;
-            if (count > PART_SMALL) {
-                distribute(items, build->items, count, 64 - 2 * PART_BITS, PART_BITS, end);
-                memcpy(items, build->items, count * sizeof *items);
-            }
-            insertion_sort(items, count);
-        }
-        struct item *unsorted = build->items;
-        build->items = sorted;
-        sorted = unsorted;
-        rc = 0;
+/* As many bits as tell most of `count` items apart. */
+static unsigned bits_for(size_t count) {
+    unsigned bits = 1;
+    while (bits < PART_BITS && (size_t)1 << bits < count)
+        bits++;
+    return bits;
+}
+
+/* Sorts a part by its next bits, which leave shares of one or two. A share is large only where one name has many rules. */
+static void sort_part(struct item *items, size_t count, struct item *room, size_t *next) {
+    unsigned bits = bits_for(count), shift = 64 - PART_BITS - bits;
+    find_shares(items, count, shift, bits, next);
+    for (size_t i = 0; i < count; i++)
+        room[next[bits_at(items[i].hash, shift, bits)]++] = items[i];
+    for (size_t share = 0, begin = 0; share < (size_t)1 << bits; begin = next[share++]) {
+        size_t size = next[share] - begin;
+        if (size <= SHARE_SMALL)
+            insertion_sort(room + begin, size);
+        else
+            qsort(room + begin, size, sizeof *room, by_hash);
     }
-    free(part_end);
+    memcpy(items, room, count * sizeof *items);
+}
+
+/* By hash, and rules of one hash in the order in which they were added: first into parts that fit the cache, then each part. */
+static int sort_items(struct build *build) {
+    size_t *next = malloc(sizeof *next << PART_BITS);
+    size_t *end = malloc(sizeof *end << PART_BITS);
+    struct item *room = NULL;
+    size_t largest = 0;
+    if (next != NULL && end != NULL) {
+        gather_parts(build->items, build->count, next, end);
+        for (size_t part = 0, begin = 0; part < PARTS; begin = end[part++]) {
+            if (end[part] - begin > largest)
+                largest = end[part] - begin;
+        }
+        room = items_new(largest);
+    }
+    if (room != NULL) {
+        for (size_t part = 0, begin = 0; part < PARTS; begin = end[part++]) {
+            size_t count = end[part] - begin;
+            if (count <= PART_SMALL)
+                insertion_sort(build->items + begin, count);
+            else
+                sort_part(build->items + begin, count, room, next);
+        }
+    }
+    bool done = room != NULL;
+    free(next);
     free(end);
-    free(sorted);
-    return rc;
+    free(room);
+    return done ? 0 : -ENOMEM;
 }
 
 /* --- buckets -------------------------------------------------------------------------------------------------------------------
  */
 
+/* Everything of the bucket but its data: counts, then fingerprints, lengths and profiles in a row each. */
+static uint8_t *write_head(const struct build *build, uint8_t *at, bool wide) {
+    const struct bucket *bucket = &build->bucket;
+    const struct entry *entries = bucket->entries.data;
+    uint32_t count = (uint32_t)bucket->entries.count;
+    uint32_t first_entry = (uint32_t)bucket->first_entry;
+    *at++ = wide ? BUCKET_WIDE : (uint8_t)count;
+    memcpy(at, &first_entry, sizeof first_entry);
+    at += sizeof first_entry;
+    if (wide) {
+        memcpy(at, &count, sizeof count);
+        at += sizeof count;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        *at++ = entries[i].fingerprint;
+    for (uint32_t i = 0; i < count; i++) {
+        *at++ = (uint8_t)entries[i].length;
+        if (wide)
+            *at++ = (uint8_t)(entries[i].length >> 8);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        for (unsigned k = 0; k < build->profile_width; k++)
+            *at++ = (uint8_t)(entries[i].profile >> 8 * k);
+    }
+    return at;
+}
+
 static int put_bucket(struct build *build) {
     struct bucket *bucket = &build->bucket;
-    struct output *output = build->names->output;
-    uint32_t count = (uint32_t)bucket->fingerprints.count;
+    size_t count = bucket->entries.count;
     if (count == 0)
         return 0;
     bool wide = count >= BUCKET_WIDE || bucket->longest > UINT8_MAX;
-    uint8_t count_octet = wide ? BUCKET_WIDE : (uint8_t)count;
-    uint32_t first_entry = (uint32_t)bucket->first_entry;
-    output_put(output, &count_octet, 1);
-    output_put(output, &first_entry, sizeof first_entry);
-    if (wide)
-        output_put(output, &count, sizeof count);
-    output_put(output, bucket->fingerprints.data, count);
-    const uint16_t *lengths = bucket->lengths.data;
-    const uint32_t *profiles = bucket->profiles.data;
-    for (uint32_t i = 0; i < count; i++)
-        output_put(output, &lengths[i], wide ? 2 : 1); /* little-endian: the first octet is the low one */
-    for (uint32_t i = 0; i < count; i++)
-        output_put(output, &profiles[i], build->profile_width);
-    output_put(output, bucket->data.data, bucket->data.count);
-    uint64_t entry_octets = (wide ? 3u : 2u) + build->profile_width;
-    build->bucket_octets += (wide ? 9u : 5u) + count * entry_octets + bucket->data.count;
+    bucket->head.count = 0;
+    if (growing_reserve(&bucket->head, 9 + count * (3 + sizeof(uint32_t))) != 0)
+        return -ENOMEM;
+    uint8_t *head = bucket->head.data;
+    size_t length = (size_t)(write_head(build, head, wide) - head);
+    output_put(build->names->output, head, length);
+    output_put(build->names->output, bucket->data.data, bucket->data.count);
+    build->bucket_octets += length + bucket->data.count;
     return build->bucket_octets <= UINT32_MAX ? 0 : -E2BIG;
 }
 
@@ -233,7 +311,7 @@ static int turn_to_bucket(struct build *build, uint64_t number) {
         build->filter[bucket->number + 1].bucket = (uint32_t)build->bucket_octets;
     bucket->first_entry = build->names->header->entries;
     bucket->longest = 0;
-    bucket->fingerprints.count = bucket->lengths.count = bucket->profiles.count = bucket->data.count = 0;
+    bucket->entries.count = bucket->data.count = 0;
     return rc;
 }
 
@@ -257,8 +335,10 @@ static uint32_t expires_of(const struct member *member) {
 /* Appends a rule to its bucket. `key`: of its name if it is the first with it, else NULL. `heir`: it isn't counted. */
 static int add_entry(struct build *build, uint64_t hash, const struct name_key *key, const struct member *member, bool heir) {
     struct bucket *bucket = &build->bucket;
-    uint8_t data[CODE_ROOM + 4];
     size_t length = 0;
+    if (growing_reserve(&bucket->data, CODE_ROOM + 4) != 0 || growing_reserve(&bucket->entries, 1) != 0)
+        return -ENOMEM;
+    uint8_t *data = (uint8_t *)bucket->data.data + bucket->data.count;
     if (key != NULL) {
         length = code_encode(&build->code, key, key->labels, data);
         filter_add(&build->filter[bucket->number], hash);
@@ -268,14 +348,12 @@ static int add_entry(struct build *build, uint64_t hash, const struct name_key *
         memcpy(data + length, &expires, sizeof expires);
         length += sizeof expires;
     }
-    uint8_t fingerprint = snapshot_fingerprint(hash);
-    uint16_t stored_length = (uint16_t)length;
-    uint32_t profile = load4(member->record + RECORD_PROFILE);
-    if (stored_length > bucket->longest)
-        bucket->longest = stored_length;
-    if (growing_add(&bucket->fingerprints, &fingerprint, 1) != 0 || growing_add(&bucket->lengths, &stored_length, 1) != 0 ||
-        growing_add(&bucket->profiles, &profile, 1) != 0 || growing_add(&bucket->data, data, length) != 0)
-        return -ENOMEM;
+    bucket->data.count += length;
+    struct entry *entry = (struct entry *)bucket->entries.data + bucket->entries.count++;
+    *entry = (struct entry){
+        .profile = load4(member->record + RECORD_PROFILE), .length = (uint16_t)length, .fingerprint = snapshot_fingerprint(hash)};
+    if (entry->length > bucket->longest)
+        bucket->longest = entry->length;
     struct snapshot_header *header = build->names->header;
     header->entries++;
     if (!heir && (member->profile->flags & PROFILE_PROTECTS) == 0) {
@@ -328,6 +406,8 @@ static int add_joined(struct build *build, uint64_t hash, const struct name_key 
     int rc = add_entry(build, hash, key, member, heir);
     uint8_t cold[COLD_RECORD_MAX];
     size_t length = member->record[RECORD_COLD_LENGTH];
+    if (rc == 0 && count == 1)
+        return cold_add(build->names->cold, record_cold(member->record, member->profile), length);
     memcpy(cold, record_cold(member->record, member->profile), length);
     for (size_t i = 1; i < count && rc == 0; i++)
         rc = compile_join(build->names->rules, cold, &length, record_cold(member[i].record, member[i].profile),
@@ -347,21 +427,32 @@ static int add_place(struct build *build, uint64_t hash, const struct name_key *
     return rc;
 }
 
+static struct member member_of(const struct build *build, const struct item *item) {
+    const uint8_t *record = arena_at(&build->names->rules->domains, item->position);
+    return (struct member){.record = record, .position = item->position, .profile = profile_of(build, record)};
+}
+
+/* Adds the only rule of a hash, as nearly every one is. */
+static int add_single(struct build *build, const struct item *item) {
+    struct member member = member_of(build, item);
+    struct name_key key;
+    record_key(build, member.record, &key);
+    note_depth(build->names->header, (enum match)member.profile->match, key.labels);
+    return add_joined(build, item->hash, &key, &member, 1, false);
+}
+
 /* Adds the rules of one hash. */
 static int add_group(struct build *build, const struct item *items, size_t count) {
     build->members.count = 0;
     for (size_t i = 0; i < count; i++) {
-        const uint8_t *record = arena_at(&build->names->rules->domains, items[i].position);
-        struct member member = {.record = record, .position = items[i].position, .profile = profile_of(build, record)};
-        if (count > 1)
-            member.confidence =
-                compile_confidence(build->names->rules, record_cold(record, member.profile), record[RECORD_COLD_LENGTH]);
+        struct member member = member_of(build, &items[i]);
+        member.confidence =
+            compile_confidence(build->names->rules, record_cold(member.record, member.profile), member.record[RECORD_COLD_LENGTH]);
         if (growing_add(&build->members, &member, 1) != 0)
             return -ENOMEM;
     }
     struct member *members = build->members.data;
-    if (count > 1)
-        qsort(members, count, sizeof *members, by_precedence);
+    qsort(members, count, sizeof *members, by_precedence);
     struct name_key key;
     for (size_t i = 0, next; i < count; i = next) {
         for (next = i + 1; next < count && same_place(&members[i], &members[next]); next++)
@@ -392,7 +483,7 @@ static int build_buckets(struct build *build) {
         if (snapshot_place(hash, build->buckets) != build->bucket.number)
             rc = turn_to_bucket(build, snapshot_place(hash, build->buckets));
         if (rc == 0)
-            rc = add_group(build, build->items + i, next - i);
+            rc = next - i == 1 ? add_single(build, build->items + i) : add_group(build, build->items + i, next - i);
         if (rc != 0)
             return rc;
         if (build->names->output->error != 0)
@@ -430,10 +521,9 @@ int compile_names(struct names *names) {
     while (build->profile_width < 4 && names->rules->profiles.count > UINT64_C(1) << 8 * build->profile_width)
         build->profile_width++;
     names->header->profile_width = build->profile_width;
-    build->bucket.fingerprints.element_size = 1;
-    build->bucket.lengths.element_size = sizeof(uint16_t);
-    build->bucket.profiles.element_size = sizeof(uint32_t);
+    build->bucket.entries.element_size = sizeof(struct entry);
     build->bucket.data.element_size = 1;
+    build->bucket.head.element_size = 1;
     build->members.element_size = sizeof(struct member);
     int rc = build->filter != NULL ? 0 : -ENOMEM;
     if (rc == 0 && build->count > UINT32_MAX / 2)
@@ -452,10 +542,9 @@ int compile_names(struct names *names) {
         rc = write_names(build);
     free(build->items);
     free(build->filter);
-    free(build->bucket.fingerprints.data);
-    free(build->bucket.lengths.data);
-    free(build->bucket.profiles.data);
+    free(build->bucket.entries.data);
     free(build->bucket.data.data);
+    free(build->bucket.head.data);
     free(build->members.data);
     free(build);
     return rc;

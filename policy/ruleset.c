@@ -10,15 +10,19 @@
 
 enum { HUGE_PAGE = 1 << 21, ZONES_MAX = 65000, REFERENCE_DIGITS_MAX = 19 };
 
+int growing_grow(struct growing *array, size_t count) {
+    size_t room = array->room + array->room / 2 + count + 8;
+    void *grown = realloc(array->data, room * array->element_size);
+    if (grown == NULL)
+        return -ENOMEM;
+    array->data = grown;
+    array->room = room;
+    return 0;
+}
+
 int growing_add(struct growing *array, const void *elements, size_t count) {
-    if (count > array->room - array->count) {
-        size_t room = array->room + array->room / 2 + count + 8;
-        void *grown = realloc(array->data, room * array->element_size);
-        if (grown == NULL)
-            return -ENOMEM;
-        array->data = grown;
-        array->room = room;
-    }
+    if (growing_reserve(array, count) != 0)
+        return -ENOMEM;
     if (count > 0)
         memcpy((uint8_t *)array->data + array->count * array->element_size, elements, count * array->element_size);
     array->count += count;
@@ -177,7 +181,22 @@ static int add_string(struct ruleset *rules, const char *text, uint32_t *offset)
     return strings_add(&rules->strings, text, text != NULL ? strlen(text) : 0, offset);
 }
 
-/* The spec of a rule: made at its first use. One that can't be made is remembered with its fault. */
+/* The spec of a key: made at its first use. One that can't be made is remembered with its fault. */
+static int make_spec(struct ruleset *rules, const struct spec_key *key, uint32_t *number) {
+    int rc = intern_add(&rules->spec_keys, key, number);
+    if (rc != 0 || *number < rules->specs.count)
+        return rc;
+    struct spec spec;
+    const char *fault = NULL;
+    rc = answers_make(rules, key, &spec, &fault);
+    if (rc != 0 && rc != -EINVAL)
+        return rc;
+    if (rc == -EINVAL)
+        spec = (struct spec){.action = ACTION_PASSTHRU};
+    return growing_add(&rules->specs, &spec, 1) != 0 || growing_add(&rules->spec_faults, &fault, 1) != 0 ? -ENOMEM : 0;
+}
+
+/* The spec of a rule. 0, -EINVAL with *why, -ENOMEM. */
 static int intern_spec(struct ruleset *rules, const struct rule *rule, uint32_t *number, const char **why) {
     struct spec_key key = {.action = rule->action, .ttl = rule->ttl <= RULE_TTL_MAX ? rule->ttl : RULE_TTL_MAX};
     int rc = 0;
@@ -185,21 +204,16 @@ static int intern_spec(struct ruleset *rules, const struct rule *rule, uint32_t 
         rc = add_string(rules, rule->target, &key.target);
     if (rule->action == ACTION_LOCAL)
         rc = add_string(rules, rule->records, &key.records);
-    if (rc == 0)
-        rc = intern_add(&rules->spec_keys, &key, number);
+    struct spec_memo *last = &rules->last_spec;
+    if (rc == 0 && !(last->known && memcmp(&last->key, &key, sizeof key) == 0)) {
+        last->known = false;
+        rc = make_spec(rules, &key, &last->number);
+        last->key = key;
+        last->known = rc == 0;
+    }
     if (rc != 0)
         return rc;
-    if (*number == rules->specs.count) {
-        struct spec spec;
-        const char *fault = NULL;
-        rc = answers_make(rules, &key, &spec, &fault);
-        if (rc != 0 && rc != -EINVAL)
-            return rc;
-        if (rc == -EINVAL)
-            spec = (struct spec){.action = ACTION_PASSTHRU};
-        if (growing_add(&rules->specs, &spec, 1) != 0 || growing_add(&rules->spec_faults, &fault, 1) != 0)
-            return -ENOMEM;
-    }
+    *number = last->number;
     *why = ((const char **)rules->spec_faults.data)[*number];
     return *why == NULL ? 0 : -EINVAL;
 }
@@ -315,6 +329,19 @@ static int add_prefix_rule(struct ruleset *rules, struct prefix_items *items, co
     return add_item(items, &item);
 }
 
+static int intern_profile(struct ruleset *rules, const struct profile *profile, uint32_t *number) {
+    struct profile_memo *last = &rules->last_profile[profile->match];
+    if (!last->known || memcmp(&last->profile, profile, sizeof *profile) != 0) {
+        int rc = intern_add(&rules->profiles, profile, &last->number);
+        last->known = rc == 0;
+        last->profile = *profile;
+        if (rc != 0)
+            return rc;
+    }
+    *number = last->number;
+    return 0;
+}
+
 int ruleset_add(struct ruleset *rules, int zone, const struct rule *rule, const char **why) {
     const char *ignored;
     if (why == NULL)
@@ -343,7 +370,7 @@ int ruleset_add(struct ruleset *rules, int zone, const struct rule *rule, const 
     uint32_t number = 0;
     int rc = intern_spec(rules, rule, &profile.spec, why);
     if (rc == 0)
-        rc = intern_add(&rules->profiles, &profile, &number);
+        rc = intern_profile(rules, &profile, &number);
     if (rc == 0)
         rc = make_cold(rules, rule, cold, &cold_length);
     if (rc == 0 && domain)

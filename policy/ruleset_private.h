@@ -60,6 +60,18 @@ struct memo {
     uint32_t offset;
 };
 
+/* The last element interned of its kind, and its number: most rules are like the one before. */
+struct profile_memo {
+    struct profile profile;
+    uint32_t number;
+    bool known;
+};
+struct spec_memo {
+    struct spec_key key;
+    uint32_t number;
+    bool known;
+};
+
 struct ruleset {
     struct ruleset_answers answers;
     struct arena domains;  /* records, see below */
@@ -69,6 +81,8 @@ struct ruleset {
     struct prefix_items ips, clients, shields;
     struct strings strings;
     struct memo last_source, last_head, last_tail;
+    struct profile_memo last_profile[MATCH_COUNT];
+    struct spec_memo last_spec;
     struct intern profiles; /* struct profile */
     struct intern labels;   /* struct label */
     struct intern spec_keys;
@@ -80,7 +94,13 @@ struct ruleset {
     struct growing zone_clients; /* struct zone_client */
 };
 
+int growing_grow(struct growing *array, size_t count);                      /* for growing_reserve */
 int growing_add(struct growing *array, const void *elements, size_t count); /* 0 or -ENOMEM */
+
+/* Makes room for `count` more elements. 0 or -ENOMEM. */
+static inline int growing_reserve(struct growing *array, size_t count) {
+    return count <= array->room - array->count ? 0 : growing_grow(array, count);
+}
 
 /* Like malloc, in huge pages if it is large and the system has them: what is read in random order is read faster. For free(). */
 void *huge_alloc(size_t size);
