@@ -137,23 +137,34 @@ void gate_log_query(struct query_env *env, const struct query *query, unsigned r
     put_record(env, query, RECORD_QUERY, NULL, NULL, rcode);
 }
 
-/* One record a client, name and hour, as far as a table of the latest hashes can tell. A client behind a trusted sender is told
- * apart by its MAC. */
-void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key) {
+/* Of client, name and hour. A client behind a trusted sender is told apart by its MAC. */
+static uint64_t asked_hash(const struct query_env *env, const struct client *client, const struct message *message,
+                           const struct name_key *key) {
     enum { HOUR = 3600 };
     uint64_t address[2];
-    if (!env->asked)
-        return;
-    memcpy(address, query->client.address.bytes, sizeof address);
-    if (query->message->has_mac && query->client.trusted) {
+    memcpy(address, client->address.bytes, sizeof address);
+    if (message->has_mac && client->trusted) {
         uint64_t mac = 0;
-        memcpy(&mac, query->message->mac, sizeof query->message->mac);
+        memcpy(&mac, message->mac, sizeof message->mac);
         address[1] ^= mac * 0xA0761D6478BD642Fu;
     }
     uint64_t hour = env->wall_us / 1000000 / HOUR;
     uint64_t hash = key->hash[key->labels] ^ (address[0] + hour) * 0x9E3779B97F4A7C15u;
     hash = (hash ^ hash >> 32 ^ address[1]) * 0xD6E8FEB86659FD93u;
-    hash ^= hash >> 29;
+    return hash ^ hash >> 29;
+}
+
+void gate_prefetch_asked(const struct query_env *env, const struct client *client, const struct message *message,
+                         const struct name_key *key) {
+    if (env->asked)
+        __builtin_prefetch(&env->asked[asked_hash(env, client, message, key) % QUERY_ASKED], 1);
+}
+
+/* One record a client, name and hour, as far as a table of the latest hashes can tell. */
+void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key) {
+    if (!env->asked)
+        return;
+    uint64_t hash = asked_hash(env, &query->client, query->message, key);
     uint32_t *seen = &env->asked[hash % QUERY_ASKED], tag = (uint32_t)(hash >> 32);
     if (*seen == tag)
         return;

@@ -34,5 +34,8 @@ void gate_tap(struct query_env *env, const struct query *query, const uint8_t *m
 /* Records for log.queries, and for the history (gate_query does so for what no rule matches; nothing where the history is off). */
 void gate_log_query(struct query_env *env, const struct query *query, unsigned rcode);
 void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key);
+/* A hint: asks for the memory that gate_log_asked will read for this client and question. */
+void gate_prefetch_asked(const struct query_env *env, const struct client *client, const struct message *message,
+                         const struct name_key *key);
 
 #endif

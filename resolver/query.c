@@ -551,8 +551,11 @@ void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count
     const struct snapshot *snapshot = env->view->snapshot;
     for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
         look_up_arrival(env, arrival);
-        if (arrival->fault == MESSAGE_OK && !arrival->answer)
+        if (arrival->fault != MESSAGE_OK)
+            continue;
+        if (!arrival->answer)
             match_prefetch(snapshot, &arrival->key);
+        gate_prefetch_asked(env, arrival->client, &arrival->message, &arrival->key);
     }
     for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
         if (arrival->fault == MESSAGE_OK && !arrival->answer)
@@ -560,9 +563,8 @@ void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count
     }
 }
 
-enum query_wish query_admit(struct query_env *env, const struct client *client, struct arrival *arrival, struct query *query,
-                            uint8_t *out, size_t *out_length) {
-    query->client = *client;
+enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length) {
+    query->client = *arrival->client;
     query->view = env->view;
     query->message = &arrival->message;
     query->packet = arrival->packet;
@@ -592,10 +594,11 @@ enum query_wish query_admit(struct query_env *env, const struct client *client, 
 enum query_wish query_begin(struct query_env *env, const struct client *client, const uint8_t *packet, size_t length,
                             struct query *query, uint8_t *out, size_t *out_length) {
     struct arrival arrival; /* not zeroed: a kilobyte, of which a few lines are used */
+    arrival.client = client;
     arrival.packet = packet;
     arrival.length = length;
     query_ahead(env, &arrival, 1);
-    return query_admit(env, client, &arrival, query, out, out_length);
+    return query_admit(env, &arrival, query, out, out_length);
 }
 
 enum query_wish query_answered(struct query_env *env, struct query *query, struct answer *answer, uint8_t *out,

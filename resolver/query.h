@@ -100,9 +100,10 @@ struct query {
 };
 
 /* A packet that was read and looked up, and isn't a query yet. Between query_ahead and query_admit it holds what the cache had. The
- * caller sets the first two, the rest is the machine's. */
+ * caller sets the first three, the rest is the machine's. */
 struct arrival {
-    const uint8_t *packet; /* borrowed until query_admit is over */
+    const struct client *client; /* borrowed until query_admit is over, as the packet is */
+    const uint8_t *packet;
     size_t length;
     /* --- private to the machine --- */
     enum message_fault fault;
@@ -118,8 +119,7 @@ struct arrival {
  * idle work, and isn't done. Nothing is decided here; the answers are those that query_begin gives, packet by packet.
  * Every arrival must be admitted, in the same turn of the loop: under the same view, at the same time. */
 void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count);
-enum query_wish query_admit(struct query_env *env, const struct client *client, struct arrival *arrival, struct query *query,
-                            uint8_t *out, size_t *out_length);
+enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length);
 
 /* Both for one packet. RD=0 is answered as RD=1 is, and with RD=0 echoed: a forwarder that refused would break diagnosis, and one
  * that answered from cache alone would tell what others asked for. `packet` is borrowed for the call. */

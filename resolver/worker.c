@@ -312,6 +312,7 @@ bool worker_trusts(const struct worker *worker, const struct ip *sender) {
 }
 
 static void arrive(struct arrival *arrival, const struct incoming *incoming) {
+    arrival->client = &incoming->client;
     arrival->packet = incoming->packet;
     arrival->length = incoming->length;
 }
@@ -345,7 +346,7 @@ enum outcome worker_receive(struct worker *worker, const struct incoming *incomi
     if (full)
         slot = &worker->slots[WORKER_QUERIES_MAX]; /* a spare one, so that policy and cache go on answering */
     struct query *query = &slot->query;
-    enum query_wish wish = query_admit(&worker->env, &incoming->client, arrival, query, out, out_length);
+    enum query_wish wish = query_admit(&worker->env, arrival, query, out, out_length);
     ask_refresh(worker);
     if (wish != QUERY_ASK)
         return outcome_of[wish];

@@ -209,13 +209,14 @@ static double time_batches(const struct packet *packets, unsigned batch) {
     double began = now_ns();
     for (unsigned i = 0; i < TIMED; i += batch) {
         for (unsigned j = 0; j < batch; j++) {
+            arrivals[j].client = &client;
             arrivals[j].packet = packets[i + j].octets;
             arrivals[j].length = packets[i + j].length;
         }
         query_ahead(&env, arrivals, batch);
         for (unsigned j = 0; j < batch; j++) {
             size_t length;
-            if (query_admit(&env, &client, &arrivals[j], &query, out, &length) != QUERY_REPLY)
+            if (query_admit(&env, &arrivals[j], &query, out, &length) != QUERY_REPLY)
                 fail("query", "not answered at once");
         }
         while (ring_peek(env.ring) != NULL)

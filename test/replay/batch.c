@@ -214,13 +214,13 @@ static void together(struct world *world, const struct packet *packets, unsigned
     static struct arrival arrivals[BATCH];
     memset(arrivals, 0xa5, sizeof arrivals);
     for (unsigned i = 0; i < count; i++) {
+        arrivals[i].client = &packets[i].client;
         arrivals[i].packet = packets[i].octets;
         arrivals[i].length = packets[i].length;
     }
     query_ahead(&world->env, arrivals, count);
     for (unsigned i = 0; i < count; i++) {
-        world->wish[i] =
-            query_admit(&world->env, &packets[i].client, &arrivals[i], &world->queries[i], world->out[i], &world->length[i]);
+        world->wish[i] = query_admit(&world->env, &arrivals[i], &world->queries[i], world->out[i], &world->length[i]);
         note_refresh(world, i);
     }
 }
