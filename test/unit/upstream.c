@@ -504,6 +504,52 @@ static void test_refused_by_network(void **unused) {
     desk_close(desk);
 }
 
+static uint16_t unsendable; /* the port to which nothing can be sent */
+
+/* Instead of send(2), for the code under test (test/unit/meson.build). */
+ssize_t __real_send(int fd, const void *octets, size_t length, int flags);
+ssize_t __wrap_send(int fd, const void *octets, size_t length, int flags);
+ssize_t __wrap_send(int fd, const void *octets, size_t length, int flags) {
+    struct sockaddr_in to = {0};
+    socklen_t size = sizeof(to);
+    if (getpeername(fd, (struct sockaddr *)&to, &size) != 0 || ntohs(to.sin_port) != unsendable)
+        return __real_send(fd, octets, length, flags);
+    errno = EPERM;
+    return -1;
+}
+
+/* Sending fails when the batch leaves, long after the question was taken; more questions than one batch holds. */
+static void test_unsendable(void **unused) {
+    enum { COUNT = 150 };
+    static struct wish wishes[COUNT];
+    struct desk *desk = desk_open(2, (enum manner[]){MANNER_ANSWER, MANNER_ANSWER});
+    unsendable = ntohs(desk->servers[0].address.sin_port);
+    for (unsigned i = 0; i < COUNT; i++) {
+        char name[] = {(char)('a' + i / 15), (char)('a' + i % 15), '\0'};
+        wish_for(desk, &wishes[i], name);
+    }
+    for (unsigned i = 0; i < COUNT; i++) {
+        wish_wait(desk, &wishes[i]);
+        assert_answered(&wishes[i]);
+    }
+    assert_int_equal(desk->servers[0].queries, 0);
+    assert_int_equal(desk->servers[1].queries, COUNT);
+    desk_close(desk);
+    desk = desk_open(1, (enum manner[]){MANNER_ANSWER});
+    unsendable = ntohs(desk->servers[0].address.sin_port);
+    ask_failed(desk, "z.example", 23);
+    for (unsigned i = 0; i < COUNT; i++) { /* it ends while some were sent, or could not be, and some are held back */
+        char name[] = {'z', (char)('a' + i / 15), (char)('a' + i % 15), '\0'};
+        wish_for(desk, &wishes[i], name);
+    }
+    desk_close(desk);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_true(wishes[i].told);
+        wish_end(&wishes[i]);
+    }
+    unsendable = 0;
+}
+
 static void test_failures(void **unused) {
     struct desk *desk = desk_open(2, (enum manner[]){MANNER_SERVFAIL, MANNER_ANSWER});
     ask_answered(desk, "a.example");
@@ -738,12 +784,12 @@ static void test_worker_leaves(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),        cmocka_unit_test(test_spoofed),      cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_tcp_breaks),    cmocka_unit_test(test_silent_first), cmocka_unit_test(test_refused_by_network),
-        cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_edns), cmocka_unit_test(test_asked_once),
-        cmocka_unit_test(test_hard_to_guess), cmocka_unit_test(test_no_zone),      cmocka_unit_test(test_late_answer),
-        cmocka_unit_test(test_all_silent),    cmocka_unit_test(test_left_waiting), cmocka_unit_test(test_workers_ask_once),
-        cmocka_unit_test(test_worker_leaves),
+        cmocka_unit_test(test_answer),           cmocka_unit_test(test_spoofed),       cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tcp_breaks),       cmocka_unit_test(test_silent_first),  cmocka_unit_test(test_refused_by_network),
+        cmocka_unit_test(test_unsendable),       cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_edns),
+        cmocka_unit_test(test_asked_once),       cmocka_unit_test(test_hard_to_guess), cmocka_unit_test(test_no_zone),
+        cmocka_unit_test(test_late_answer),      cmocka_unit_test(test_all_silent),    cmocka_unit_test(test_left_waiting),
+        cmocka_unit_test(test_workers_ask_once), cmocka_unit_test(test_worker_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
