@@ -10,8 +10,8 @@ static bool healthy(const json_t *zone) {
 }
 
 static int print_zones(const json_t *zones) {
-    struct table *table =
-        table_new("NAME", "FORMAT", "MODE", ">RULES", ">REJECTED", ">NOT ENFORCED", ">AGE", "STALE", "SOURCE", "ERROR", NULL);
+    struct table *table = table_new("NAME", "FORMAT", "MODE", ">RULES", ">REJECTED", ">NOT ENFORCED", ">AGE", "NEXT AT", "STALE",
+                                    "SOURCE", "ERROR", NULL);
     static const char *const keys[] = {"name", "format", "mode", "rules", "rejected", "not_enforced"};
     size_t i;
     json_t *zone;
@@ -19,6 +19,7 @@ static int print_zones(const json_t *zones) {
         for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++)
             table_cell_json(table, json_object_get(zone, keys[k]));
         table_cell_age(table, json_object_get(zone, "age_s"));
+        table_cell_json(table, json_object_get(zone, "next_at"));
         table_cell_json(table, json_object_get(zone, "stale"));
         table_cell_json(table, json_object_get(zone, "source"));
         table_cell_json(table, json_object_get(zone, "error"));
