@@ -191,6 +191,10 @@ void tally_expire(struct tally *tally, uint64_t now_ms) {
         close_window(tally, tally->oldest);
 }
 
+uint64_t tally_due(const struct tally *tally) {
+    return tally->oldest != NULL ? tally->oldest->opened_ms + tally->repeat_ms : 0;
+}
+
 bool tally_progress(struct tally *tally, size_t most) {
     while (tally->dirty != NULL && most-- > 0) {
         struct window *window = tally->dirty;

@@ -31,6 +31,7 @@ void tally_free(struct tally *tally); /* tells nothing: tally_flush first */
 void tally_repeat(struct tally *tally, uint32_t seconds);
 void tally_hit(struct tally *tally, const struct record *record, struct card *card, uint64_t now_ms);
 void tally_expire(struct tally *tally, uint64_t now_ms);
+uint64_t tally_due(const struct tally *tally); /* when the next window closes; 0: none is open */
 
 /* Tells PROGRESS of at most `most` windows that have repeats not yet told. True: there are more. */
 bool tally_progress(struct tally *tally, size_t most);

@@ -30,6 +30,7 @@ enum {
     WRITER_RING = 8 << 20,       /* octets a ring: about 80,000 hits on their way, while the ledger takes in a burst */
     WRITER_WINDOWS = 200000,     /* repeats counted at once: about 40 MB at worst */
     WRITER_TICK_MS = 5,          /* between rounds while records come */
+    WRITER_CLOSE_MS = 50,        /* windows of repeats close so late at most: many at once, not one by one */
     WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
     WRITER_ROUND = 65536,        /* records taken from a ring in a round: then timers get their turn */
     WRITER_PROGRESS = 2000,      /* open windows brought up to date in the ledger between two rounds: some 10 ms */
@@ -60,6 +61,7 @@ struct writer {
     uv_async_t wake;
     uv_timer_t tick;
     uv_timer_t second;
+    uv_timer_t close; /* when the oldest window of repeats does */
     bool ticking;
     unsigned idle_ticks;
     size_t ring_count;
@@ -277,6 +279,21 @@ static uint64_t wall_us(void) {
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static void on_close(uv_timer_t *timer);
+
+static void await_close(struct writer *writer) {
+    uint64_t due = tally_due(writer->tally), now = uv_now(&writer->loop);
+    if (due != 0 && !uv_is_active((uv_handle_t *)&writer->close) && !uv_is_closing((uv_handle_t *)&writer->close))
+        uv_timer_start(&writer->close, on_close, (due > now ? due - now : 0) + WRITER_CLOSE_MS, 0);
+}
+
+static void on_close(uv_timer_t *timer) {
+    struct writer *writer = timer->data;
+    tally_expire(writer->tally, uv_now(&writer->loop));
+    end_batch(writer);
+    await_close(writer);
+}
+
 /* One round over all rings, after a look at who is who now. True: something was there. */
 static bool drain(struct writer *writer) {
     bool any = identities_follow(writer->identities, wall_us());
@@ -289,6 +306,7 @@ static bool drain(struct writer *writer) {
         }
     }
     end_batch(writer);
+    await_close(writer);
     return any;
 }
 
@@ -352,6 +370,7 @@ static void finish(struct writer *writer) {
     uv_close((uv_handle_t *)&writer->wake, NULL);
     uv_close((uv_handle_t *)&writer->tick, NULL);
     uv_close((uv_handle_t *)&writer->second, NULL);
+    uv_close((uv_handle_t *)&writer->close, NULL);
 }
 
 /* For a reader that waits: all that was asked until now can be read. */
@@ -383,6 +402,7 @@ static bool obey(struct writer *writer) {
     if (config != NULL) {
         drain(writer);
         apply_config(writer, config);
+        uv_timer_stop(&writer->close); /* it was set for the old `repeat` */
         end_batch(writer);
     }
     if (policy != NULL) {
@@ -426,7 +446,6 @@ static void on_second(uv_timer_t *timer) {
     struct writer *writer = timer->data;
     if (!writer->ticking)
         identities_follow(writer->identities, wall_us());
-    tally_expire(writer->tally, uv_now(&writer->loop));
     /* At most once around: what becomes dirty meanwhile waits for the next second. */
     size_t rounds = tally_windows(writer->tally) / WRITER_PROGRESS + 1;
     while (tally_progress(writer->tally, WRITER_PROGRESS) && rounds-- > 0)
@@ -541,7 +560,8 @@ static int start_loop(struct writer *writer) {
     }
     uv_timer_init(&writer->loop, &writer->tick);
     uv_timer_init(&writer->loop, &writer->second);
-    writer->wake.data = writer->tick.data = writer->second.data = writer;
+    uv_timer_init(&writer->loop, &writer->close);
+    writer->wake.data = writer->tick.data = writer->second.data = writer->close.data = writer;
     uv_mutex_init(&writer->lock);
     uv_cond_init(&writer->flushed);
     uv_mutex_init(&writer->follower_lock);

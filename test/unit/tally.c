@@ -73,8 +73,10 @@ static void hit(struct world *world, const char *client, const char *qname, uint
 static void test_window(void **state) {
     struct world *world = *state;
     struct told *told = &world->told;
+    assert_int_equal(tally_due(world->tally), 0);
     hit(world, "10.0.0.1", "evil.test", 1, 1000);
     assert_int_equal(told->first, 1);
+    assert_int_equal(tally_due(world->tally), 61000);
     for (unsigned i = 0; i < 7; i++)
         hit(world, "10.0.0.1", i == 6 ? "last.evil.test" : "evil.test", i == 6 ? 28 : 1, 2000 + i);
     assert_int_equal(told->first, 1);
@@ -82,6 +84,7 @@ static void test_window(void **state) {
     assert_int_equal(told->summaries, 0);
     tally_expire(world->tally, 61000);
     assert_int_equal(told->summaries, 1);
+    assert_int_equal(tally_due(world->tally), 0);
     assert_int_equal(told->count, 7);
     assert_string_equal(told->qname, "last.evil.test");
     assert_int_equal(told->qtype, 28);
