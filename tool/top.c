@@ -4,12 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
 
 #include "tool/request.h"
 #include "tool/table.h"
 #include "tool/tool.h"
 
-enum { INTERVAL_MS = 1000, CELL_MAX = 512, CLIENTS_SINCE_HOURS = 24 };
+enum { INTERVAL_MS = 1000, CELL_MAX = 512, CLIENTS_SINCE_HOURS = 24, COLUMNS_MAX = 6 };
 
 /* What the last look brought, and what rates are counted from. */
 struct view {
@@ -83,76 +84,159 @@ static const char *text_of(const json_t *value, char out[CELL_MAX]) {
     return table_escape(joined, out, CELL_MAX);
 }
 
-/* A column: title, key, width; 0 takes what is left of the line. */
+static const char *plain(const json_t *row, const char *key, char out[CELL_MAX]) {
+    return text_of(json_object_get(row, key), out);
+}
+
+static const char *age(const json_t *row, const char *key, char out[CELL_MAX]) {
+    const json_t *value = json_object_get(row, key);
+    if (!json_is_number(value))
+        return "-";
+    table_age(json_number_value(value), out);
+    return out;
+}
+
+/* How long ago a moment was that stands there as in the log. */
+static const char *ago(const json_t *row, const char *key, char out[CELL_MAX]) {
+    struct tm tm = {0};
+    const char *text = json_string_value(json_object_get(row, key));
+    if (text == NULL || strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) == NULL)
+        return "-";
+    double seconds = difftime(time(NULL), timegm(&tm));
+    table_age(seconds > 0 ? seconds : 0, out);
+    return out;
+}
+
+static const char *server_state(const json_t *row, const char *key, char out[CELL_MAX]) {
+    return json_is_true(json_object_get(row, key)) ? "up" : "down";
+}
+
+static const char *zone_state(const json_t *row, const char *key, char out[CELL_MAX]) {
+    if (json_is_string(json_object_get(row, "error")))
+        return plain(row, "error", out);
+    return json_is_true(json_object_get(row, "stale")) ? "stale" : "ok";
+}
+
+/* A column is as wide as what stands in it, `most` at most; the last ones are cut where the line ends. */
 struct column {
     const char *title, *key;
-    int width;
+    const char *(*text)(const json_t *row, const char *key, char out[CELL_MAX]);
+    int most;
 };
 
-static void draw_row(int y, const struct column *columns, size_t count, const json_t *row) {
+/* Octets of text that fit into `columns` of the screen, and how many columns they take. */
+static int fit(const char *text, int columns, int *taken) {
+    mbstate_t state = {0};
+    int octets = 0;
+    *taken = 0;
+    while (text[octets] != '\0') {
+        wchar_t character;
+        size_t length = mbrtowc(&character, text + octets, MB_CUR_MAX, &state);
+        int width = length == 0 || length > MB_CUR_MAX ? -1 : wcwidth(character);
+        if (width < 0 || *taken + width > columns)
+            break;
+        octets += (int)length;
+        *taken += width;
+    }
+    return octets;
+}
+
+/* Puts text on a line, in `columns` at most; returns the columns taken. */
+static int put(int y, int x, int columns, const char *text) {
+    int taken;
+    int octets = fit(text, columns < COLS - x ? columns : COLS - x, &taken);
+    mvaddnstr(y, x, text, octets);
+    return taken;
+}
+
+static const char *cell_of(const struct column *column, const json_t *row, char out[CELL_MAX]) {
+    return row == NULL ? column->title : column->text(row, column->key, out);
+}
+
+static void draw_row(int y, const struct column *columns, const int *widths, size_t count, const json_t *row) {
     int x = 0;
     for (size_t i = 0; i < count && x < COLS; i++) {
         char cell[CELL_MAX];
-        int width = columns[i].width != 0 ? columns[i].width : COLS - x;
-        const char *text = row == NULL ? columns[i].title : text_of(json_object_get(row, columns[i].key), cell);
-        mvaddnstr(y, x, text, width - 1 < COLS - x ? width - 1 : COLS - x);
-        x += width;
+        put(y, x, widths[i], cell_of(&columns[i], row, cell));
+        x += widths[i] + 2;
     }
 }
 
 /* Draws a list from line y on, at most `lines` lines with its title; returns the line after it. */
 static int draw_list(int y, int lines, const char *title, const struct column *columns, size_t count, const json_t *rows) {
+    int widths[COLUMNS_MAX] = {0};
     if (lines < 2)
         return y;
+    size_t most = (size_t)lines - 1, have = json_array_size(rows), shown = have < most ? have : most;
+    for (size_t i = 0; i <= shown; i++) {
+        for (size_t c = 0; c < count; c++) {
+            char cell[CELL_MAX];
+            int width;
+            fit(cell_of(&columns[c], i == 0 ? NULL : json_array_get(rows, i - 1), cell), columns[c].most, &width);
+            widths[c] = width > widths[c] ? width : widths[c];
+        }
+    }
     attron(A_REVERSE);
     mvhline(y, 0, ' ', COLS);
-    draw_row(y, columns, count, NULL);
+    draw_row(y, columns, widths, count, NULL);
     attroff(A_REVERSE);
-    size_t most = (size_t)lines - 1, have = json_array_size(rows);
-    for (size_t i = 0; i < have && i < most; i++)
-        draw_row(y + 1 + (int)i, columns, count, json_array_get(rows, i));
+    for (size_t i = 0; i < shown; i++)
+        draw_row(y + 1 + (int)i, columns, widths, count, json_array_get(rows, i));
     if (have == 0)
-        mvprintw(y + 1, 0, "(%s)", title);
-    return y + 1 + (int)(have == 0 ? 1 : have < most ? have : most);
+        put(y + 1, 0, COLS, title);
+    return y + 1 + (int)(have == 0 ? 1 : shown);
+}
+
+static double lost(const json_t *status) {
+    static const char *const keys[] = {"lines_lost",        "query_lines_lost", "ring_lost_hits", "ring_lost_asked",
+                                       "ring_lost_queries", "ledger_lost",      "syslog_lost",    "dnstap_lost"};
+    double sum = 0;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        sum += number(json_object_get(status, "log"), keys[i]);
+    return sum;
 }
 
 static void draw_head(const struct view *view) {
-    char age[16];
-    table_age(number(view->status, "uptime_s"), age);
+    char up[16], line[CELL_MAX];
+    table_age(number(view->status, "uptime_s"), up);
     attron(A_BOLD);
-    mvprintw(0, 0, "sundew");
+    int x = put(0, 0, COLS, "sundew");
     attroff(A_BOLD);
-    printw("  up %s  %.0f queries/s  %.1f%% from cache  %.1f hits/s", age, view->queries_rate,
-           100 * number(view->status, "hit_ratio"), view->hits_rate);
-    mvprintw(1, 0, "%.0f queries  %.0f policy hits  %.0f rules  %.0f zones  lost %.0f", view->queries, view->hits,
-             number(view->status, "rules"), number(view->status, "zones"),
-             number(json_object_get(view->status, "log"), "lines_lost") +
-                 number(json_object_get(view->status, "log"), "ring_lost_hits"));
+    snprintf(line, sizeof line, "  up %s  %.0f queries/s  %.1f%% from cache  %.1f hits/s", up, view->queries_rate,
+             100 * number(view->status, "hit_ratio"), view->hits_rate);
+    put(0, x, COLS, line);
+    snprintf(line, sizeof line, "%.0f queries  %.0f policy hits  %.0f rules  %.0f zones  %.0f records lost", view->queries,
+             view->hits, number(view->status, "rules"), number(view->status, "zones"), lost(view->status));
+    put(1, 0, COLS, line);
 }
 
 static void draw(const struct tool *tool, const struct view *view) {
-    static const struct column clients[] = {
-        {"CLIENT", "address", 18}, {"MAC", "mac", 19}, {"HOST", "hostname", 16}, {"HITS", "hits", 8}, {"FAMILIES", "families", 0}};
-    static const struct column zones[] = {
-        {"ZONE", "name", 18}, {"MODE", "mode", 9}, {"RULES", "rules", 12}, {"AGE s", "age_s", 10}, {"ERROR", "error", 0}};
-    static const struct column upstreams[] = {{"UPSTREAM", "server", 34},
-                                              {"RTT ms", "rtt_ms", 9},
-                                              {"QUERIES", "queries", 12},
-                                              {"FAILED", "failures", 10},
-                                              {"FOR", "zone", 0}};
+    static const struct column clients[] = {{"CLIENT", "address", plain, 40}, {"SEEN", "last_seen", ago, 5},
+                                            {"HITS", "hits", plain, 10},      {"FAMILIES", "families", plain, 24},
+                                            {"MAC", "mac", plain, 17},        {"HOST", "hostname", plain, 24}};
+    static const struct column zones[] = {{"ZONE", "name", plain, 24},
+                                          {"MODE", "mode", plain, 8},
+                                          {"RULES", "rules", plain, 11},
+                                          {"AGE", "age_s", age, 5},
+                                          {"STATE", "", zone_state, CELL_MAX}};
+    static const struct column upstreams[] = {{"UPSTREAM", "server", plain, 40}, {"STATE", "up", server_state, 5},
+                                              {"RTT ms", "rtt_ms", plain, 8},    {"QUERIES", "queries", plain, 12},
+                                              {"FAILED", "failures", plain, 12}, {"FOR", "zone", plain, 40}};
     erase();
     if (view->status == NULL) {
-        char path[CELL_MAX];
-        mvprintw(0, 0, "sundew  no daemon at %s, waiting", table_escape(tool->control, path, sizeof path));
+        char path[CELL_MAX], line[CELL_MAX + 64];
+        snprintf(line, sizeof line, "sundew  no daemon at %s, waiting", table_escape(tool->control, path, sizeof path));
+        put(0, 0, COLS, line);
         refresh();
         return;
     }
     draw_head(view);
     int room = LINES - 4, y = 3;
-    y = draw_list(y, room / 2, "no client has asked for a listed name", clients, sizeof clients / sizeof *clients, view->clients) +
+    y = draw_list(y, room / 2, "(no client has asked for a listed name)", clients, sizeof clients / sizeof *clients,
+                  view->clients) +
         1;
-    y = draw_list(y, (LINES - y) / 2 + 1, "no zones", zones, sizeof zones / sizeof *zones, view->zones) + 1;
-    draw_list(y, LINES - y, "no upstreams", upstreams, sizeof upstreams / sizeof *upstreams,
+    y = draw_list(y, (LINES - y) / 2 + 1, "(no zones)", zones, sizeof zones / sizeof *zones, view->zones) + 1;
+    draw_list(y, LINES - y, "(no upstreams)", upstreams, sizeof upstreams / sizeof *upstreams,
               json_object_get(view->status, "upstreams"));
     refresh();
 }

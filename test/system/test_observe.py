@@ -226,7 +226,8 @@ class Observe(Case):
     def test_top(self):
         sundewd = self.observed()
         sundewd.ask("evil.example", source="127.0.0.7")
-        sundewd.wait_hits(lambda hits: len(hits) == 1)
+        sundewd.ask("odd.example", source="127.0.0.8")
+        sundewd.wait_hits(lambda hits: len(hits) == 2)
         tmux = ["tmux", "-S", os.path.join(self.folder, "tmux")]
         subprocess.run(tmux + ["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24",
                                f"{program('sundew')} --control {sundewd.control} top"], check=True, env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8"})
@@ -235,9 +236,21 @@ class Observe(Case):
         def screen():
             return subprocess.run(tmux + ["capture-pane", "-p"], capture_output=True, text=True).stdout
 
-        wait_for("the client in top", lambda: "127.0.0.7" in screen() and "Emotet" in screen())
-        self.assertIn("local", screen())
+        def resize(width, height):
+            subprocess.run(tmux + ["resize-window", "-x", str(width), "-y", str(height)], check=True)
+
+        wait_for("both clients in top", lambda: all(f"127.0.0.{i}" in screen() for i in (7, 8)) and "Emotet" in screen())
+        for wanted in (r"^local +enforce +3 +\d+\w +ok", r"^dns://127\.0\.0\.1:9 +(up|down) ", r"^sundew  up \d+s  \d+ queries/s  ", r" 0 records lost"):
+            self.assertRegex(screen(), re.compile(wanted, re.M))
         self.assertLessEqual(max(len(line) for line in screen().splitlines()), 80)
+        self.assertNotIn("\u202e", screen())
+        resize(40, 10)
+        wait_for("a narrow top", lambda: max(len(line) for line in screen().splitlines()) <= 40 and "127.0.0.7" in screen())
+        self.assertRegex(screen().splitlines()[1], r"^\d+ queries  ") # no line runs over into the next
+        resize(7, 2)
+        wait_for("a tiny top", lambda: screen().startswith("sundew"))
+        resize(120, 40)
+        wait_for("a wide top", lambda: "hits/s" in screen() and "FAMILIES" in screen())
         sundewd.end()
         wait_for("a word that the daemon is gone", lambda: "no daemon" in screen())
         sundewd.launch()
