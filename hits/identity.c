@@ -57,7 +57,8 @@ void identities_find(struct identities *identities, const struct record *record,
     const uint8_t *neighbour = NULL;
     *who = (struct identity){0};
     if (identities->neighbours != NULL && !record->has_mac && (holder == NULL || !holder->has_mac || holder->mac_of_duid))
-        neighbour = neighbours_find(identities->neighbours, &record->client);
+        neighbour = record->kind == RECORD_HIT ? neighbours_await(identities->neighbours, &record->client)
+                                               : neighbours_find(identities->neighbours, &record->client);
     if (record->has_mac)
         take_mac(who, record->mac);
     else if (neighbour != NULL)

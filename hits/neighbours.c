@@ -3,9 +3,11 @@
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "hits/neighbours.h"
@@ -26,6 +28,9 @@ struct neighbour {
 
 struct neighbours {
     int fd;
+    int route_fd; /* for questions; -1: it can't be asked */
+    int64_t second;
+    unsigned routes, awaits; /* in that second */
     uint32_t generation;
     uint32_t sequence;
     size_t count;
@@ -59,6 +64,7 @@ struct neighbours *neighbours_new(int *error) {
         *error = -ENOMEM;
         return NULL;
     }
+    neighbours->route_fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
     struct sockaddr_nl address = {.nl_family = AF_NETLINK, .nl_groups = RTMGRP_NEIGH};
     int size = RECEIVE_BUFFER;
     neighbours->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
@@ -90,6 +96,8 @@ void neighbours_free(struct neighbours *neighbours) {
     clear(neighbours);
     if (neighbours->fd >= 0)
         close(neighbours->fd);
+    if (neighbours->route_fd >= 0)
+        close(neighbours->route_fd);
     free(neighbours);
 }
 
@@ -199,4 +207,82 @@ void neighbours_follow(struct neighbours *neighbours) {
             return;
         }
     }
+}
+
+/* --- waiting for a neighbour
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+/* The reply to a question for a route: straight to a link, without a gateway? */
+static bool is_direct(const void *message, size_t length) {
+    const struct nlmsghdr *header = message;
+    if (length < NLMSG_LENGTH(sizeof(struct rtmsg)) || header->nlmsg_len > length || header->nlmsg_type != RTM_NEWROUTE)
+        return false;
+    const struct rtmsg *route = NLMSG_DATA(header);
+    const struct rtattr *attribute = RTM_RTA(route);
+    size_t left = header->nlmsg_len - NLMSG_LENGTH(sizeof *route);
+    for (; left >= sizeof *attribute && attribute->rta_len >= sizeof *attribute && attribute->rta_len <= left;) {
+        if (attribute->rta_type == RTA_GATEWAY || attribute->rta_type == RTA_VIA)
+            return false;
+        size_t step = RTA_ALIGN(attribute->rta_len);
+        if (step >= left)
+            break;
+        left -= step;
+        attribute = (const void *)((const uint8_t *)attribute + step);
+    }
+    return route->rtm_type == RTN_UNICAST;
+}
+
+/* The kernel answers such a question before send() returns. */
+static bool is_on_link(struct neighbours *neighbours, const struct ip *address) {
+    struct {
+        struct nlmsghdr header;
+        struct rtmsg body;
+        struct rtattr attribute;
+        uint8_t destination[16];
+    } request = {.header = {.nlmsg_type = RTM_GETROUTE, .nlmsg_flags = NLM_F_REQUEST}};
+    _Alignas(struct nlmsghdr) uint8_t reply[4096];
+    bool v4 = ip_is_v4(address);
+    size_t length = v4 ? 4 : 16;
+    request.header.nlmsg_seq = ++neighbours->sequence;
+    request.body.rtm_family = v4 ? AF_INET : AF_INET6;
+    request.body.rtm_dst_len = (uint8_t)(length * 8);
+    request.attribute.rta_type = RTA_DST;
+    request.attribute.rta_len = (unsigned short)RTA_LENGTH(length);
+    memcpy(request.destination, address->bytes + 16 - length, length);
+    request.header.nlmsg_len = (uint32_t)(NLMSG_LENGTH(sizeof request.body) + RTA_LENGTH(length));
+    if (send(neighbours->route_fd, &request, request.header.nlmsg_len, MSG_DONTWAIT) < 0)
+        return false;
+    for (ssize_t n; (n = recv(neighbours->route_fd, reply, sizeof reply, MSG_DONTWAIT)) >= (ssize_t)sizeof request.header;)
+        if (((const struct nlmsghdr *)(const void *)reply)->nlmsg_seq == request.header.nlmsg_seq)
+            return is_direct(reply, (size_t)n);
+    return false;
+}
+
+static int64_t monotonic_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+const uint8_t *neighbours_await(struct neighbours *neighbours, const struct ip *address) {
+    const uint8_t *mac = neighbours_find(neighbours, address);
+    int64_t begun = monotonic_ms(), left = NEIGHBOURS_AWAIT_MS;
+    if (mac != NULL || neighbours->route_fd < 0)
+        return mac;
+    if (neighbours->second != begun / 1000) {
+        neighbours->second = begun / 1000;
+        neighbours->routes = neighbours->awaits = 0;
+    }
+    if (neighbours->awaits >= NEIGHBOURS_AWAITS || neighbours->routes++ >= NEIGHBOURS_ROUTES || !is_on_link(neighbours, address))
+        return NULL;
+    neighbours->awaits++;
+    while (mac == NULL && left > 0) {
+        struct pollfd notices = {.fd = neighbours->fd, .events = POLLIN};
+        poll(&notices, 1, (int)left);
+        neighbours_follow(neighbours);
+        mac = neighbours_find(neighbours, address);
+        left = begun + NEIGHBOURS_AWAIT_MS - monotonic_ms();
+    }
+    return mac;
 }

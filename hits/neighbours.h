@@ -18,7 +18,13 @@ void neighbours_free(struct neighbours *neighbours); /* NULL is nothing */
 void neighbours_follow(struct neighbours *neighbours);
 
 const uint8_t *neighbours_find(const struct neighbours *neighbours, const struct ip *address); /* 6 octets, or NULL */
-uint32_t neighbours_generation(const struct neighbours *neighbours);                           /* changes with any address */
+
+/* The same for somebody who was answered just now: where the address is on one of this machine's links and not known, the kernel is
+ * asking for it at this moment (a client that knew us needed not ask itself; a new IPv6 privacy address always comes so). Waits
+ * NEIGHBOURS_AWAIT_MS at most, and NEIGHBOURS_AWAITS times a second at most, whoever asks. */
+enum { NEIGHBOURS_AWAIT_MS = 10, NEIGHBOURS_AWAITS = 10, NEIGHBOURS_ROUTES = 200 /* times a second that a route is looked up */ };
+const uint8_t *neighbours_await(struct neighbours *neighbours, const struct ip *address);
+uint32_t neighbours_generation(const struct neighbours *neighbours); /* changes with any address */
 
 /* Reads netlink messages as the kernel sends them. For tests; neighbours_follow calls it. */
 void neighbours_message(struct neighbours *neighbours, const void *messages, size_t length);

@@ -3,14 +3,14 @@ client's C&C look-up names its machine. Then the address passes to another machi
 
     dhcp_lease.py BUILD dnsmasq|dnsmasq-6|kea|isc-dhcpd        (-6: over DHCPv6)
 
-Needs root, iproute2, the server and its client here (SERVERS); else skipped."""
+Needs root, iproute2, dig, the server and its client here (SERVERS); else skipped."""
 import contextlib, json, os, shutil, subprocess, sys, tempfile, time
 
 BUILD, KIND, SKIP, PATIENCE = sys.argv[1], sys.argv[2], 77, 20
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 FORMAT, SIX = KIND.removesuffix("-6"), KIND.endswith("-6")
 SERVER, ADDRESS, SUBNET = ("fd77::1", "fd77::50", None) if SIX else ("10.77.0.1", "10.77.0.50", "10.77.0.0")
-LENGTH = 64 if SIX else 24
+LENGTH, OTHER = (64, "fd77::99") if SIX else (24, "10.77.0.99")
 MACHINES = {"one": ("02:00:00:00:00:01", "laptop-7"), "two": ("02:00:00:00:00:02", "printer")}
 NAME = f"sundew{os.getpid()}"
 ended = []  # what to undo, last first
@@ -218,12 +218,16 @@ def test(folder):
     infect(folder, "two")
     expected[MACHINES["two"][0]] = (MACHINES["two"][1], ADDRESS, 1, ["Emotet"])
     wait_for("both machines: " + str(clients(folder)), lambda: clients(folder) == expected)
+    # An address that no DHCP server gave: the kernel knows its MAC address, another lease of that the host name.
+    run(*inside("two", "ip", "addr", "add", f"{OTHER}/{LENGTH}", "dev", "eth0", *(["nodad"] if SIX else [])))
+    ask = inside("two", "dig", "-b", OTHER, "@" + SERVER, "c2.evil.example")
+    wait_for("the other address", lambda: run(*ask) and clients(folder)[MACHINES["two"][0]][:2] == (MACHINES["two"][1], OTHER))
 
 
 def main():
     server, _, client, _, _ = SERVERS[KIND]
-    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", server, client))):
-        print(f"needs root, iproute2, {server} and {client}")
+    if os.geteuid() != 0 or not all(map(shutil.which, ("ip", "dig", server, client))):
+        print(f"needs root, iproute2, dig, {server} and {client}")
         return SKIP
     if run("ip", "netns", "add", NAME + "probe", check=False).returncode != 0:
         print("network namespaces can't be made here")
