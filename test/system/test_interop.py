@@ -119,7 +119,9 @@ class Server(Process):
         def check():
             if self.process.poll() is not None:
                 raise AssertionError(f"{arguments[0]} ended:\n{self.text()}")
-            data = udp_exchange(self.address, query(*ready, do=True), 0.2)
+            data = udp_exchange(self.address, query(*(ready or ("www.real.test", "A")), do=True), 0.2)
+            if not ready:
+                return data and Message(data).rcode == NOERROR
             return data and (lambda m: m.rcode == NOERROR and any(number(r) == 46 for r in m.answer))(Message(data))
         try:
             wait_for(arguments[0], check)
@@ -231,6 +233,72 @@ zone "." {{ type primary; file "root"; }};
     return server
 
 
+POLICY = """$TTL 300
+@ SOA localhost. root.localhost. 1 3600 600 86400 60
+  NS localhost.
+nx.real.test CNAME .
+*.nx.real.test CNAME .
+*.below.real.test CNAME .
+nodata.listed.test CNAME *.
+gone.listed.test CNAME .
+pass.nx.real.test CNAME rpz-passthru.
+drop.real.test CNAME rpz-drop.
+tcp.real.test CNAME rpz-tcp-only.
+data.listed.test A 10.9.8.7
+data.listed.test A 10.9.8.6
+data.listed.test TXT "local text"
+wall.real.test CNAME garden.test.
+deepwall.real.test CNAME *.garden.test.
+*.data.real.test A 10.1.1.1
+*.data.real.test MX 10 mail.example.
+self.real.test CNAME self.real.test.
+24.0.113.0.203.rpz-ip CNAME .
+32.77.113.0.203.rpz-ip CNAME rpz-passthru.
+32.78.113.0.203.rpz-ip CNAME rpz-drop.
+128.1.zz.bad.db8.2001.rpz-ip CNAME *.
+48.zz.bad.db8.2001.rpz-ip CNAME .
+32.7.100.51.198.rpz-ip A 10.7.7.7
+32.9.0.0.127.rpz-client-ip CNAME .
+32.8.0.0.127.rpz-client-ip CNAME rpz-passthru.
+32.6.0.0.127.rpz-client-ip CNAME garden.test.
+32.5.0.0.127.rpz-client-ip A 10.5.5.5
+"""
+TRUTH = {"real.test.": """
+www A 192.0.2.1
+www AAAA 2001:db8::1
+bad A 203.0.113.5
+pass A 203.0.113.77
+drop4 A 203.0.113.78
+two A 192.0.2.9
+two A 203.0.113.5
+viabad CNAME bad
+viagone CNAME gone.listed.test.
+viadata CNAME data.listed.test.
+vianodata CNAME nodata.listed.test.
+six AAAA 2001:db8:bad::1
+six2 AAAA 2001:db8:bad::2
+data4 A 198.51.100.7
+* A 192.0.2.222
+""", "listed.test.": "* A 192.0.2.51\n", "garden.test.": "@ A 192.0.2.80\n* A 192.0.2.81\n@ AAAA 2001:db8::80\n"}
+
+
+def bind_rpz(folder, upstream):
+    """BIND as people use it with response policy zones. Its SOA in the additional section and its limit of 5 s on TTLs are its own."""
+    port = sundew_test.free_port()
+    write(folder, "rpz", POLICY)
+    write(folder, "named.conf", f"""options {{
+    directory "{folder}"; listen-on port {port} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }}; pid-file none; session-keyfile none;
+    recursion yes; allow-recursion {{ any; }}; notify no; dnssec-validation no; lock-file none; geoip-directory none;
+    forward only; forwarders {{ 127.0.0.1 port {upstream.port}; }}; query-source address 127.0.0.1; empty-zones-enable no;
+    minimal-responses yes; response-policy {{ zone "rpz" max-policy-ttl 86400; }} qname-wait-recurse no break-dnssec yes;
+}};
+controls {{ }};
+logging {{ channel out {{ stderr; severity warning; }}; category default {{ out; }}; }};
+zone "rpz" {{ type primary; file "rpz"; }};
+""")
+    return Server([binary("named"), "-g", "-n", "1", "-c", os.path.join(folder, "named.conf")], folder, port, None)
+
+
 class Interop(sundew_test.Case):
     def start(self, server):
         self.addCleanup(server.end)
@@ -328,7 +396,7 @@ class Interop(sundew_test.Case):
             return sorted(line.lower() for line in done.stdout.splitlines() if line and "rrsig" not in line)
         self.assertEqual(dig(sundewd.port), dig(parent.port, "+norec"))
 
-        for name, expected in (("www.example", "192.0.2.1"), ("listed.test", "127.0.0.3")):
+        for name, expected in (("wWw.exAmple", "192.0.2.1"), ("liSted.Test", "127.0.0.3")):
             for client in (["dig", "+nsid", "+subnet=192.0.2.0/24", "+cookie", "+ednsopt=65001:0102", "+expire"], ["dig", "+noedns"],
                            ["dig", "+bufsize=512", "+dnssec", "+cdflag", "+adflag"], ["dig", "+tcp", "+keepalive", "+padding=128"],
                            ["dig", "+norecurse"], ["dig", "+opcode=query", "+ednsflags=0x1"], ["kdig", "+nsid", "+cookie", "+padding"],
@@ -338,10 +406,37 @@ class Interop(sundew_test.Case):
                 self.assertEqual(done.returncode, 0, (client, done.stdout, done.stderr))
                 self.assertIn(expected, done.stdout, client)
                 self.assertIn("NOERROR", done.stdout, client)
+                if client[0] == "dig":  # kdig asks in lower case
+                    self.assertIn(f";{name}.", done.stdout, "the question comes back in the client's letters")
                 self.assertNotRegex((done.stdout + done.stderr).lower(), "warning|malformed|mismatch|trailing|bad cookie", str(client))
             done = subprocess.run([binary("drill"), "-p", str(sundewd.port), name, "@127.0.0.1", "A"], capture_output=True, text=True,
                                   timeout=sundew_test.PATIENCE)
             self.assertIn(expected, done.stdout)
+
+    def test_rpz(self):
+        """A response policy zone means what it means to BIND, but for what sundew-policy(5) names: no holes below a deep rule."""
+        upstream = self.nsd(TRUTH)
+        theirs = self.start(bind_rpz(self.sub_folder("bind"), upstream))
+        sundewd = self.daemon(upstream, workers=1, zones=[{"name": "rpz", "source": os.path.join(os.path.dirname(theirs.log), "rpz"), "format": "rpz"}])
+        real = "www bad pass drop4 two viabad viagone viadata vianodata six six2 data4 nx x.nx y.x.nx pass.nx below q.below drop tcp wall deepwall data a.data a.b.data self"
+        cases = [(f"{name}.real.test", kind, tcp, "127.0.0.1") for name in real.split() for kind in ("A", "AAAA", "TXT", "MX", "CNAME", "HTTPS") for tcp in (False, True)]
+        cases += [(f"{name}.listed.test", kind, False, "127.0.0.1") for name in ("gone", "nodata", "data", "a.data", "other") for kind in ("A", "TXT")]
+        cases += [(name, kind, False, f"127.0.0.{client}") for name in ("www.real.test", "nx.real.test", "bad.real.test") for kind in ("A", "TXT") for client in (5, 6, 8, 9)]
+        silent = {"drop.real.test", "drop4.real.test"}
+        for name, kind, tcp, source in cases:
+            if name in silent and (kind != "A" or tcp):
+                continue  # one time-out each is enough
+
+            def view(port):
+                if tcp:
+                    with socket.create_connection(("127.0.0.1", port), sundew_test.PATIENCE) as s:
+                        s.sendall(frame(query(name, kind)))
+                        message = Message(read_frame(s))
+                else:
+                    data = udp_exchange(("127.0.0.1", port), query(name, kind), 0.3 if name in silent else sundew_test.PATIENCE, source)
+                    message = data and Message(data)
+                return message and (message.rcode, message.tc, sorted((*comparable(message, r), (r.ttl + 15) // 30) for r in message.answer))
+            self.assertEqual(view(sundewd.port), view(theirs.port), (name, kind, tcp, source))
 
     def test_not_for_us(self):
         """What isn't a plain question of class IN gets an rcode, and never reaches upstream."""
