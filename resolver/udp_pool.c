@@ -244,9 +244,9 @@ static void put_at(struct udp_pool *pool, unsigned place, struct udp_socket *udp
         udp->place = (uint16_t)place;
 }
 
-/* The next place in turn, where one of the half that rested longest was put. */
+/* The next place in turn, where one of the quarter that rested longest was put. */
 static uint16_t rested_place(struct udp_pool *pool) {
-    unsigned here = pool->turn, there = (here + entropy_below(&pool->host->entropy, (pool->size + 1) / 2)) % pool->size;
+    unsigned here = pool->turn, there = (here + entropy_below(&pool->host->entropy, (pool->size + 3) / 4)) % pool->size;
     struct udp_socket *picked = pool->places[there];
     put_at(pool, there, pool->places[here]);
     put_at(pool, here, picked);

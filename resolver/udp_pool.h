@@ -1,19 +1,21 @@
 /* resolver/udp_pool.h: one worker's UDP sockets to one server, each on a random port.
  *
  * Why a pool, and how hard it is to guess. A fresh socket for every query costs seven system calls, some 7 us. So a pool keeps
- * `size` connected sockets, each bound to a port drawn at random from 1024..65535. Each query takes one at random of the half that
- * rested longest, and a random id.
+ * `size` connected sockets, each bound to a port drawn at random from 1024..65535. Each query takes one at random of the quarter
+ * that rested longest, and a random id.
  * - Someone who can't see our traffic has to guess port and id: 64,512 x 65,536, as for a fresh port, because he doesn't know which
  *   ports are open. A connected socket takes from its peer only, so he must forge the server's address besides.
- * - Someone who scans for open ports (SAD DNS, 2020: some 1,000 ports a second) finds a thirteenth of them before they are gone: a
- *   socket lives for UDP_AGE_MS at most, and for UDP_USES queries. Even if he knew all, 512 x 65,536 are left to guess.
- * - No socket is taken again before 256 others were, so that many queries in a row use as many ports.
+ * - Someone who scans for open ports (SAD DNS, 2020: some 1,000 ports a second) finds a 26th of them before they are gone: a
+ *   socket lives for UDP_AGE_MS at most, and for UDP_USES queries. Even if he knew all, 256 x 65,536 are left to guess. (Of a
+ *   socket a query he would have to find but that one, though faster.)
+ * - No socket is taken again before 192 others were, so that many queries in a row use as many ports.
  * - Where descriptors are short and the pool is smaller than UDP_POOL_FULL, a socket serves one query only, as long as there is
  *   one to be had.
  * - No two queries in flight share socket and id.
  *
  * Why no more of them: a socket is some 3 KB of the kernel's; those that don't fit the processor's cache beside all else are
- * fetched anew by each query (1,024 cost 2 to 4 % more a query). Why no fewer: so that 200 queries in a row can use 200 ports.
+ * fetched anew by each query (1,024 cost 5 % more a query, 512 cost 3 %). Why no fewer: so that 200 queries in a row can use 200
+ * ports.
  *
  * Queries are held back until the end of a turn of the loop, so that those of one batch leave together: a server that sleeps is
  * woken once for all of them, and each send finds the kernel's code in the processor's cache.
@@ -29,9 +31,9 @@
 #include "resolver/carrier.h"
 
 enum {
-    UDP_POOL_FULL = 512,
+    UDP_POOL_FULL = 256,
     UDP_USES = 1024,      /* queries that a socket carries, at most */
-    UDP_AGE_MS = 5000,    /* and how long */
+    UDP_AGE_MS = 2500,    /* and how long */
     UDP_REPLY_MAX = 4096, /* octets read of a reply; a longer one is asked for over TCP */
 };
 
