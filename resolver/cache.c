@@ -278,6 +278,10 @@ struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint3
     return answer;
 }
 
+void cache_prefetch_shard(const struct cache *cache, const struct cache_key *key) {
+    __builtin_prefetch(&cache->shards[shard_of(key_hash(key))], 1);
+}
+
 void cache_prefetch(const struct cache *cache, const struct cache_key *key) {
     uint64_t hash = key_hash(key);
     const struct shard *shard = &cache->shards[shard_of(hash)];

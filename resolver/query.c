@@ -392,10 +392,9 @@ static struct cache_key cache_key_of(const struct question *question, const stru
     };
 }
 
-static struct answer *look(const struct query_env *env, const struct view *view, const struct question *question,
-                           const struct name_key *key, enum cache_state *state) {
-    struct cache_key cached = cache_key_of(question, key);
-    return cache_get(env->cache, &cached, now_s(env), view->config->cache.serve_stale, state);
+static struct answer *look(const struct query_env *env, const struct view *view, const struct cache_key *cached,
+                           enum cache_state *state) {
+    return cache_get(env->cache, cached, now_s(env), view->config->cache.serve_stale, state);
 }
 
 /* What is served locally of a name that a chain or a rule leads to, in the form of an answer; NULL if it isn't (or without memory:
@@ -436,7 +435,8 @@ static enum query_wish run(struct turn *turn, enum query_wish wish) {
             continue;
         }
         name_key_init(&key, question->name.wire, question->name.length, query->view->seed);
-        answer = look(turn->env, query->view, question, &key, &state);
+        const struct cache_key cached = cache_key_of(question, &key);
+        answer = look(turn->env, query->view, &cached, &state);
         wish = consider(turn, answer, state);
     }
     return wish;
@@ -526,13 +526,15 @@ static void read_arrival(const struct query_env *env, struct arrival *arrival) {
     arrival->answer = NULL;
     arrival->fault = message_parse(&arrival->message, arrival->packet, arrival->length);
     const struct name *name = &arrival->message.question.name;
-    if (LIKELY(arrival->fault == MESSAGE_OK))
-        name_key_init(&arrival->key, name->wire, name->length, env->view->seed);
+    if (arrival->fault != MESSAGE_OK)
+        return;
+    name_key_init(&arrival->key, name->wire, name->length, env->view->seed);
+    arrival->cached = cache_key_of(&arrival->message.question, &arrival->key);
 }
 
 static void look_up_arrival(const struct query_env *env, struct arrival *arrival) {
     if (LIKELY(arrival->fault == MESSAGE_OK))
-        arrival->answer = look(env, env->view, &arrival->message.question, &arrival->key, &arrival->state);
+        arrival->answer = look(env, env->view, &arrival->cached, &arrival->state);
 }
 
 void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count) {
@@ -543,10 +545,12 @@ void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count
     }
     for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
         read_arrival(env, arrival);
-        if (arrival->fault != MESSAGE_OK)
-            continue;
-        struct cache_key cached = cache_key_of(&arrival->message.question, &arrival->key);
-        cache_prefetch(env->cache, &cached);
+        if (arrival->fault == MESSAGE_OK)
+            cache_prefetch_shard(env->cache, &arrival->cached);
+    }
+    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+        if (arrival->fault == MESSAGE_OK)
+            cache_prefetch(env->cache, &arrival->cached);
     }
     const struct snapshot *snapshot = env->view->snapshot;
     for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {

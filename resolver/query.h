@@ -109,6 +109,7 @@ struct arrival {
     enum message_fault fault;
     enum cache_state state;
     struct answer *answer;
+    struct cache_key cached;
     struct message message;
     struct name_key key;
 };
