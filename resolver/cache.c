@@ -290,6 +290,20 @@ void cache_prefetch(const struct cache *cache, const struct cache_key *key) {
     __builtin_prefetch((const void *)(slots + slot_home((uint32_t)hash, capacity) * sizeof(struct slot)));
 }
 
+void cache_prefetch_answer(struct cache *cache, const struct cache_key *key) {
+    uint64_t hash = key_hash(key);
+    struct shard *shard = shard_lock(cache, hash);
+    const struct slot *slot = shard->slots ? shard->slots + slot_home((uint32_t)hash, shard->capacity) : NULL;
+    for (; slot && slot->answer; slot++) {
+        if (slot->hash == (uint32_t)hash) {
+            __builtin_prefetch(slot->answer, 1);
+            __builtin_prefetch((const char *)slot->answer + 64);
+            break;
+        }
+    }
+    pthread_mutex_unlock(&shard->lock);
+}
+
 enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_t now, struct answer **answer) {
     uint64_t hash = key_hash(key);
     enum cached cached = CACHED_NOT;

@@ -32,11 +32,14 @@ void cache_resize(struct cache *cache, size_t octets);
 struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint32_t now, uint32_t serve_stale,
                          enum cache_state *state);
 
-/* Hints for who has several questions to look up: they ask for the memory where cache_get will begin, so that it has come when all
+/* Hints for who has several questions to look up: they ask for the memory that cache_get will read, so that it has come when all
  * questions were gone through; without them each look-up waits for its own (200 ns, more than it computes). First the shards of
- * all, then their slots, to which the shards point. They take no lock and say nothing; leaving them out changes no answer. */
+ * all, then their slots, to which the shards point, then the answers behind those: the last takes the shard's lock, as long as
+ * cache_get without its waiting, so it pays only where most questions have an answer. They say nothing; leaving them out changes no
+ * answer. */
 void cache_prefetch_shard(const struct cache *cache, const struct cache_key *key);
 void cache_prefetch(const struct cache *cache, const struct cache_key *key);
+void cache_prefetch_answer(struct cache *cache, const struct cache_key *key);
 
 /* Takes its own reference. Replaces what was there, but a failure never replaces an answer that may still be served stale (within
  * the serve_stale that cache_get was last told); that it failed is remembered all the same, see cache_peek. An answer whose ttl is

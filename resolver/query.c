@@ -538,33 +538,41 @@ static void look_up_arrival(const struct query_env *env, struct arrival *arrival
 }
 
 void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count) {
+    const struct arrival *end = arrivals + count;
+    const struct snapshot *snapshot = env->view->snapshot;
+    unsigned found = 0;
     if (count == 1) {
         read_arrival(env, arrivals);
         look_up_arrival(env, arrivals);
         return;
     }
-    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+    for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
         read_arrival(env, arrival);
         if (arrival->fault == MESSAGE_OK)
             cache_prefetch_shard(env->cache, &arrival->cached);
     }
-    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+    for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
         if (arrival->fault == MESSAGE_OK)
             cache_prefetch(env->cache, &arrival->cached);
     }
-    const struct snapshot *snapshot = env->view->snapshot;
-    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+    for (struct arrival *arrival = arrivals; arrival < end && env->mostly_cached; arrival++) {
+        if (arrival->fault == MESSAGE_OK)
+            cache_prefetch_answer(env->cache, &arrival->cached);
+    }
+    for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
         look_up_arrival(env, arrival);
         if (arrival->fault != MESSAGE_OK)
             continue;
+        found += arrival->answer != NULL;
         if (!arrival->answer)
             match_prefetch(snapshot, &arrival->key);
         gate_prefetch_asked(env, arrival->client, &arrival->message, &arrival->key);
     }
-    for (struct arrival *arrival = arrivals; arrival < arrivals + count; arrival++) {
+    for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
         if (arrival->fault == MESSAGE_OK && !arrival->answer)
             match_prefetch_rules(snapshot, &arrival->key);
     }
+    env->mostly_cached = 2 * found > count;
 }
 
 enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length) {

@@ -59,10 +59,11 @@ struct query_env {
     struct upstream_shared *upstream; /* for upstream_shared_hopeful alone; may be NULL in tests */
     struct ring *ring;                /* may be NULL: hits off */
     struct stats *stats;
-    uint64_t now_ms;  /* monotonic */
-    uint64_t wall_us; /* since 1970 */
-    uint32_t *asked;  /* QUERY_ASKED hashes of who asked what lately, zero at first (history); NULL: no RECORD_ASKED */
-    bool refresh;     /* a wish besides: see above */
+    uint64_t now_ms;    /* monotonic */
+    uint64_t wall_us;   /* since 1970 */
+    uint32_t *asked;    /* QUERY_ASKED hashes of who asked what lately, zero at first (history); NULL: no RECORD_ASKED */
+    bool mostly_cached; /* query_ahead's: most of the packets before were; then it pays to ask for answers ahead */
+    bool refresh;       /* a wish besides: see above */
     struct question refresh_question;
 };
 

@@ -244,6 +244,9 @@ static void *hammer(void *context) {
     enum cache_state state;
     for (unsigned i = 0; i < 60000; i++) {
         item_init(&item, i * 2654435761u % 4000, 1);
+        cache_prefetch_shard(cache, &item.key);
+        cache_prefetch(cache, &item.key);
+        cache_prefetch_answer(cache, &item.key);
         struct answer *answer = cache_get(cache, &item.key, NOW + i / 1000, STALE, &state);
         if (answer) {
             assert_memory_equal(answer_octets(answer), item.wire, item.key.length);
