@@ -1,33 +1,63 @@
 /* resolver/log.c: what sundewd says to its operator. */
 #include "resolver/log.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <syslog.h>
+#include <time.h>
 #include <unistd.h>
+
+#include "hits/text.h"
 
 enum { LINE_MAX_OCTETS = 2048 };
 
-static atomic_bool to_syslog;
+/* The local syslog, under `lock`. Not syslog(3): that waits for as long as the socket is full. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct sockaddr_storage address;
+static socklen_t address_length; /* 0: off */
+static int syslog_fd = -1;
 
-void log_configure(bool syslog) {
-    if (syslog && !atomic_load(&to_syslog))
-        openlog("sundewd", LOG_PID | LOG_NDELAY, LOG_DAEMON);
-    atomic_store(&to_syslog, syslog);
+static void hang_up(void) {
+    if (syslog_fd >= 0)
+        close(syslog_fd);
+    syslog_fd = -1;
 }
 
-/* Escapes as it copies; stops where the room ends. Returns what it wrote. */
-static size_t escape(const char *text, char *out, size_t room) {
-    size_t at = 0;
-    for (const unsigned char *p = (const unsigned char *)text; *p != '\0' && at + 4 < room; p++) {
-        if (*p >= 0x20 && *p != 0x7F)
-            out[at++] = (char)*p;
-        else
-            at += (size_t)snprintf(out + at, room - at, "\\x%02x", *p);
+void log_configure(const struct syslog_target *target) {
+    pthread_mutex_lock(&lock);
+    hang_up();
+    address = target->address;
+    address_length = target->own ? target->address_length : 0;
+    pthread_mutex_unlock(&lock);
+}
+
+/* In the form that local collectors read from programs (RFC 3164 section 4.1, without HOSTNAME). What finds no room, or nobody, is
+ * on stderr all the same. A collector that was started again is called once more. */
+static void tell_syslog(int priority, const char *text) {
+    char line[2 * LINE_MAX_OCTETS + 64], stamp[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    localtime_r(&now, &tm);
+    strftime(stamp, sizeof stamp, "%b %e %H:%M:%S", &tm); /* the C locale: nobody sets another */
+    int length = snprintf(line, sizeof line, "<%d>%s sundewd[%d]: %s", LOG_DAEMON | priority, stamp, (int)getpid(), text);
+    pthread_mutex_lock(&lock);
+    for (int tries = 0; address_length > 0 && tries < 2; tries++) {
+        if (syslog_fd < 0) {
+            syslog_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+            if (syslog_fd < 0 || connect(syslog_fd, (const struct sockaddr *)&address, address_length) < 0) {
+                hang_up();
+                break;
+            }
+        }
+        if (send(syslog_fd, line, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0 || errno == EAGAIN)
+            break;
+        hang_up();
     }
-    return at;
+    pthread_mutex_unlock(&lock);
 }
 
 void log_say(enum log_level level, const char *format, ...) {
@@ -38,11 +68,16 @@ void log_say(enum log_level level, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    struct phrase *printable = phrase_new_printable(text, strlen(text));
+    if (printable == NULL)
+        return; /* no memory */
     size_t head = (size_t)snprintf(line, sizeof line, "sundewd: %s: ", names[level]);
-    size_t length = head + escape(text, line + head, sizeof line - head - 1);
+    size_t length = head + printable->length < sizeof line - 1 ? printable->length : sizeof line - 1 - head;
+    memcpy(line + head, printable->text, length);
+    phrase_unref(printable);
+    length += head;
     line[length] = '\0';
-    if (atomic_load_explicit(&to_syslog, memory_order_relaxed))
-        syslog(priorities[level], "%s", line + head);
+    tell_syslog(priorities[level], line + head);
     line[length++] = '\n';
     /* Nobody to tell when stderr itself is gone. */
     ssize_t ignored = write(STDERR_FILENO, line, length);

@@ -1,16 +1,16 @@
 /* resolver/log.h: what sundewd says to its operator: one line on stderr, and to syslog where configured.
  *
- * A line is one write, so lines of several threads never mix. Control characters are escaped: text that came from outside (names,
- * feed errors) can't forge a line or move a terminal's cursor. Any thread. */
+ * A line is one write, so lines of several threads never mix. What must not be shown raw is escaped (phrase_new_printable): text
+ * that came from outside (names, feed errors) can't forge a line or move a terminal's cursor. Any thread. */
 #ifndef SUNDEW_RESOLVER_LOG_H
 #define SUNDEW_RESOLVER_LOG_H
 
-#include <stdbool.h>
+#include "config/config.h"
 
 enum log_level { LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR };
 
-/* Switches syslog (facility daemon) on or off; stderr is always written. Main thread. */
-void log_configure(bool syslog);
+/* Messages go to `target`, too, if it is the daemon's own (config.h); stderr is always written. Main thread. */
+void log_configure(const struct syslog_target *target);
 
 void log_say(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

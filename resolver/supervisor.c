@@ -212,7 +212,7 @@ void supervisor_take(struct supervisor *supervisor, struct config *config, struc
         supervisor->config = config;
         sockets_free(supervisor->sockets);
         supervisor->sockets = sockets;
-        log_configure(config->log.syslog.own);
+        log_configure(&config->log.syslog);
         writer_configure(supervisor->writer, config);
         upstream_shared_configure(supervisor->upstream, config);
         cache_resize(supervisor->cache, config->cache.size);
@@ -441,7 +441,7 @@ static int start(struct supervisor *supervisor) {
 
 int supervisor_run(const char *config_path, struct config *config) {
     struct supervisor supervisor = {.config_path = config_path, .config = config, .worker_count = config->workers};
-    log_configure(config->log.syslog.own);
+    log_configure(&config->log.syslog);
     raise_file_limit();
     int rc = start(&supervisor);
     if (rc != 0) {

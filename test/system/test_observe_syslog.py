@@ -1,5 +1,6 @@
-"""Hits as syslog messages, read by a real rsyslogd through the configuration in doc/examples, over each transport."""
-import json, os, re, shutil, socket, unittest
+"""Hits as syslog messages, read by a real rsyslogd through the configuration in doc/examples, over each transport; and the hit log
+turned over by a real logrotate."""
+import json, os, re, shutil, socket, subprocess, threading, unittest
 
 from sundew_test import TOP, Case, Process, encode_name, free_port, query, wait_for
 
@@ -126,6 +127,51 @@ class Faults(Case):
             sundewd.json("reload")
             sundewd.ask("evil.example")
             self.assertRegex(collector.recv(65536).decode(), r'^<29>1 \S+Z \S+ sundewd \d+ hit \[hit@32473 client="127.0.0.1" [^]]*\] {"ts":.*}$')
+
+
+@unittest.skipUnless(shutil.which("logrotate") or os.path.exists("/usr/sbin/logrotate"), "logrotate is not installed")
+class Logrotate(Case):
+    def test_no_line_is_lost(self):
+        """The example, but for the paths and whom it signals, while hits keep coming."""
+        sundewd = self.daemon(rules=["evil.example"], forward=[{"zone": ".", "to": ["dns://127.0.0.1:9"]}])
+        folder, config = self.sub_folder("log"), os.path.join(self.folder, "logrotate")
+        sundewd.hits_path = os.path.join(folder, "hits.jsonl")
+        sundewd.write_config(log={"hits": sundewd.hits_path, "repeat": 0})
+        sundewd.json("reload")
+        with open(os.path.join(TOP, "doc/examples/sundew.logrotate")) as f:
+            text = f.read()
+        self.assertIn("/var/log/sundew/*.jsonl /var/lib/sundew/*.jsonl", text)
+        text = text.replace("/var/log/sundew/*.jsonl /var/lib/sundew/*.jsonl", f"{folder}/*.jsonl")
+        text, replaced = re.subn(r"^ +systemctl .*$", f"kill -USR1 {sundewd.pid}", text, flags=re.M)
+        self.assertEqual(replaced, 1)
+        with open(config, "w") as f:
+            f.write(text)
+        os.chmod(config, 0o644)
+        asked, over = [], threading.Event()
+
+        def ask():
+            while not over.is_set():
+                asked.append(sundewd.ask("evil.example"))
+        asker = threading.Thread(target=ask)
+        asker.start()
+        try:
+            for rotations in range(1, 4):
+                wait_for("lines", lambda: os.path.exists(sundewd.hits_path) and os.path.getsize(sundewd.hits_path) > 0)
+                done = subprocess.run([shutil.which("logrotate") or "/usr/sbin/logrotate", "-f", "-s", os.path.join(self.folder, "state"), config],
+                                      capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+        finally:
+            over.set()
+            asker.join()
+
+        def lines():
+            found = 0
+            for name in os.listdir(folder):
+                path = os.path.join(folder, name)
+                found += subprocess.run(["zcat", "-f", path], capture_output=True, check=True).stdout.count(b"\n")
+            return found
+        wait_for("all lines", lambda: lines() == len(asked))
+        self.assertEqual(len(os.listdir(folder)), 4)
 
 
 if __name__ == "__main__":
