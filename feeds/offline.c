@@ -283,22 +283,22 @@ int offline_popular(const char *path, char *const *entries, size_t count) {
     struct snapshot *snapshot = NULL;
     const char *why = NULL;
     struct popular *popular = popular_new();
-    json_t *rows = NULL;
+    json_t *found = NULL;
     int error = snapshot_open(&snapshot, path, &why);
     if (error == 0)
         error = popular == NULL ? -ENOMEM : make_folder(look.shell.directory);
     if (error == 0) {
         look.faults = stderr;
         error = add_popular(&look, popular, entries, count);
-        rows = error == 0 ? popular_judge(popular, snapshot) : NULL;
+        found = error == 0 ? popular_judge(popular, snapshot) : NULL;
         remove_folder(look.shell.directory);
     }
-    if (rows != NULL && json_dumpf(rows, stdout, JSON_COMPACT) == 0)
+    if (found != NULL && json_dumpf(found, stdout, JSON_COMPACT) == 0)
         putchar('\n');
     else
         fprintf(stderr, "sundew-feeder: %s: %s\n", path, why != NULL ? why : strerror(error != 0 ? -error : ENOMEM));
-    int code = rows == NULL || look.count > 0;
-    json_decref(rows);
+    int code = found == NULL || look.count > 0;
+    json_decref(found);
     popular_free(popular);
     snapshot_unref(snapshot);
     return code;

@@ -16,7 +16,7 @@ int offline_compile(const char *config, const char *output);
  * with `rejected` gives it. */
 int offline_zone(const char *source, const char *format, const char *output);
 
-/* Which rules of a compiled zone would answer for popular names (feeds/popular.h): prints the JSON array on stdout. Entries as the
+/* Which rules of a compiled zone would answer for popular names (feeds/popular.h): prints it as JSON on stdout. Entries as the
  * configuration's `popular` has them: names, and paths of lists, whose faults are printed on stderr (and make the exit code 1,
  * though the rest counts). */
 int offline_popular(const char *snapshot, char *const *entries, size_t count);

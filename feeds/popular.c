@@ -199,11 +199,14 @@ json_t *popular_judge(struct popular *popular, const struct snapshot *snapshot) 
     snapshot_each(snapshot, judge_rule, popular);
     if (popular->finding_count > 0)
         qsort_r(popular->findings, popular->finding_count, sizeof *popular->findings, compare_findings, popular);
-    json_t *rows = popular->failed ? NULL : json_array();
-    for (size_t i = 0; i < popular->finding_count && i < POPULAR_ROWS && rows != NULL; i++) {
+    if (popular->failed)
+        return NULL;
+    json_t *rows = json_array();
+    for (size_t i = 0; i < popular->finding_count && i < POPULAR_ROWS; i++) {
         json_t *row = row_json(popular, &popular->findings[i]);
         if (row != NULL)
             json_array_append_new(rows, row);
     }
-    return rows;
+    size_t left_out = popular->finding_count > POPULAR_ROWS ? popular->finding_count - POPULAR_ROWS : 0;
+    return json_pack("{s:o, s:I}", "popular", rows, "left_out", (json_int_t)left_out);
 }

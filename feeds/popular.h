@@ -23,9 +23,9 @@ void popular_free(struct popular *popular);
 /* `list`: what rows call it; must outlive it. Of a name that stands in two lists the first counts. 0 or -ENOMEM. */
 int popular_add(struct popular *popular, const struct name *name, bool exact, const char *list);
 
-/* The rules that would answer for popular names: an array of {"rule", "zone", "name", "covers", "list"}. covers: true, the name
- * itself (or all below it) would be answered, these come first; false, a name below it would be. By name. NULL: no
- * memory. */
+/* The rules that would answer for popular names: {"popular": array, "left_out": how many rows are not there}, the array of {"rule",
+ * "zone", "name", "covers", "list"}. covers: true, the name itself (or all below it) would be answered, these come first; false, a
+ * name below it would be. By name. NULL: no memory. */
 json_t *popular_judge(struct popular *popular, const struct snapshot *snapshot);
 
 #endif

@@ -47,7 +47,7 @@ static bool same_name(const struct findings *findings, const struct finding *a, 
 
 /* Adds a finding to the row of the same name in its group (rows from `group` on), or begins a row. */
 static void add(json_t *rows, size_t group, const struct findings *findings, size_t *row_of, size_t at,
-                const struct snapshot *snapshot) {
+                const struct snapshot *snapshot, uint64_t *left_out) {
     for (size_t i = group; i < json_array_size(rows) && i < group + PREVIEW_NAMES; i++) {
         json_t *row = json_array_get(rows, i);
         if (!same_name(findings, &findings->list[row_of[i]], &findings->list[at]))
@@ -57,6 +57,7 @@ static void add(json_t *rows, size_t group, const struct findings *findings, siz
         return;
     }
     json_t *row = json_array_size(rows) >= PREVIEW_ROWS ? NULL : row_json(findings, &findings->list[at], snapshot);
+    *left_out += row == NULL;
     if (row == NULL)
         return;
     row_of[json_array_size(rows)] = at;
@@ -100,7 +101,7 @@ static json_t *sorted(json_t *rows, int (*compare)(const void *a, const void *b)
 }
 
 /* Names, oldest finding first, of all machines: the rows of "asked". NULL: no memory. */
-static json_t *asked_json(const struct findings *findings, const struct snapshot *snapshot) {
+static json_t *asked_json(const struct findings *findings, const struct snapshot *snapshot, uint64_t *left_out) {
     size_t *row_of = calloc(findings->count + 1, sizeof *row_of), group = 0;
     if (row_of == NULL)
         return NULL;
@@ -108,7 +109,7 @@ static json_t *asked_json(const struct findings *findings, const struct snapshot
     for (size_t i = 0; i < findings->count; i++) {
         if (!findings->list[i].same)
             group = json_array_size(rows);
-        add(rows, group, findings, row_of, i, snapshot);
+        add(rows, group, findings, row_of, i, snapshot, left_out);
     }
     free(row_of);
     return sorted(rows, later_first);
@@ -133,7 +134,7 @@ static json_t *rule_json(const struct snapshot *snapshot, uint32_t rule) {
 }
 
 /* Each group of findings is one machine that hit one rule. */
-static json_t *popular_json(const struct findings *findings, const struct snapshot *snapshot) {
+static json_t *popular_json(const struct findings *findings, const struct snapshot *snapshot, uint64_t *left_out) {
     struct popularity *each = calloc(findings->count + 1, sizeof *each);
     json_t *rows = json_array();
     size_t groups = 0;
@@ -155,12 +156,14 @@ static json_t *popular_json(const struct findings *findings, const struct snapsh
         json_array_append_new(rows, row);
     }
     free(each);
+    *left_out = json_array_size(rows) > PREVIEW_ROWS ? json_array_size(rows) - PREVIEW_ROWS : 0;
     return sorted(rows, most_clients_first);
 }
 
 struct protection {
     const struct snapshot *snapshot, *in_force;
     json_t *rows;
+    uint64_t left_out;
 };
 
 /* snapshot_each: is the rule for a name that may not be answered for? */
@@ -175,19 +178,22 @@ static int look_at_rule(void *context, uint32_t rule, const struct rule_info *in
         return 0;
     name_key_init(&key, name.wire, name.length, snapshot_seed(protection->in_force));
     match_query(protection->in_force, &key, &nobody, 0, &verdict);
-    if (verdict.protected_)
+    if (verdict.protected_ && json_array_size(protection->rows) < PREVIEW_ROWS)
         json_array_append_new(protection->rows, rule_json(protection->snapshot, rule));
-    return json_array_size(protection->rows) >= PREVIEW_ROWS;
+    else
+        protection->left_out += verdict.protected_;
+    return 0;
 }
 
 json_t *preview_json(const char *history_folder, const struct snapshot *snapshot, const struct snapshot *in_force,
                      const char **why) {
     struct findings findings;
-    struct protection protection = {snapshot, in_force, json_array()};
+    struct protection protection = {snapshot, in_force, json_array(), 0};
+    uint64_t pairs = 0, popular = 0;
     int rc = retro_search(&findings, history_folder, snapshot, 0, (uint32_t)time(NULL), NULL);
     if (in_force != NULL)
         snapshot_each(snapshot, look_at_rule, &protection);
-    json_t *asked = rc == 0 ? asked_json(&findings, snapshot) : NULL;
+    json_t *asked = rc == 0 ? asked_json(&findings, snapshot, &pairs) : NULL;
     json_t *preview = NULL;
     json_t *guarded = sorted(protection.rows, by_rule_text);
     if (rc != 0)
@@ -195,7 +201,10 @@ json_t *preview_json(const char *history_folder, const struct snapshot *snapshot
     else if (asked == NULL)
         *why = "out of memory";
     else
-        preview = json_pack("{s:o, s:o, s:O}", "asked", asked, "popular", popular_json(&findings, snapshot), "protected", guarded);
+        preview = json_pack("{s:o, s:o, s:O, s:o}", "asked", asked, "popular", popular_json(&findings, snapshot, &popular),
+                            "protected", guarded, "left_out",
+                            json_pack("{s:I, s:I, s:I}", "asked", (json_int_t)(pairs + findings.left_out), "popular",
+                                      (json_int_t)popular, "protected", (json_int_t)protection.left_out));
     json_decref(guarded);
     retro_findings_free(&findings);
     return preview;

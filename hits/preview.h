@@ -7,7 +7,8 @@
 
 #include "policy/snapshot.h"
 
-/* An object of three arrays, of 10,000 rows at most each:
+/* An object of three arrays, of 10,000 rows at most each, and of "left_out": {"asked", "popular", "protected"}, how many are not
+ * there (of "asked": pairs of client and name, by the hour):
  *   "asked"      {"client", "mac", "hostname", "qname", "qtype", "zone", "rule", "action", "family", "confidence", "first_asked",
  *                "last_asked", "count"}: one a machine and name, the latest first; mac, hostname, family null where unknown; count:
  *                in how many hours it was asked. Names that a rule in force matched are in the hit history instead

@@ -57,12 +57,14 @@ static int add_popular(json_t *preview, const char *snapshot, const char *report
     arguments[count++] = (char *)snapshot;
     json_array_foreach(lists, i, entry) arguments[count++] = (char *)json_string_value(entry);
     bool good = run_feeder(arguments, report);
-    json_t *rows = json_load_file(report, 0, NULL), *row;
-    json_array_foreach(rows, i, row) {
+    json_t *found = json_load_file(report, 0, NULL), *row, *left_out = json_object_get(preview, "left_out");
+    json_array_foreach(json_object_get(found, "popular"), i, row) {
         json_object_set_new(row, "clients", json_null());
         json_array_append(json_object_get(preview, "popular"), row);
     }
-    json_decref(rows);
+    json_int_t more = json_integer_value(json_object_get(found, "left_out"));
+    json_object_set_new(left_out, "popular", json_integer(json_integer_value(json_object_get(left_out, "popular")) + more));
+    json_decref(found);
     free(arguments);
     json_object_del(preview, "popular_lists");
     return good ? TOOL_DONE : tool_failed("not all lists of popular names could be read");
@@ -121,6 +123,10 @@ static int print(const json_t *preview) {
         code = print_list(many, "Asked by many, perhaps harmless:", table_new("RULE", ">CLIENTS", NULL), popular);
     if (code == TOOL_DONE && json_array_size(names) > 0)
         code = print_list(names, "Popular names, or names below them:", table_new("POPULAR", "RULE", "LIST", NULL), listed);
+    const char *key;
+    json_t *count;
+    json_object_foreach(json_object_get(preview, "left_out"), key, count) if (code == TOOL_DONE && json_integer_value(count) > 0)
+        printf("\n%lld more: %s\n", (long long)json_integer_value(count), key);
     json_decref(many);
     json_decref(names);
     rows = json_object_get(preview, "protected");
