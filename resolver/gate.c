@@ -240,7 +240,7 @@ static enum gate walk_answer(struct query_env *env, struct query *query, const s
     wire.at = answer->question;
     for (unsigned i = 0; i < answer->ancount; i++) {
         struct wire_record record;
-        wire_record(&wire, &record);
+        wire_record_bare(&wire, &record);
         if (record.type == TYPE_CNAME && type != TYPE_CNAME && type != TYPE_ANY) {
             enum gate gate = ask_step(env, query, walk, !first_link || walk->cnames > 0);
             if (gate != GATE_OPEN)

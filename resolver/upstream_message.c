@@ -74,7 +74,7 @@ static bool look_through(struct reply *reply, const uint8_t *message, size_t len
     wire.at = at;
     for (size_t i = 0; i < count; i++) {
         struct wire_record record;
-        wire_record(&wire, &record);
+        wire_record_bare(&wire, &record);
         if (wire.bad)
             break;
         if (i == answers && i < authority)

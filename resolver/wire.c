@@ -69,18 +69,35 @@ void wire_name(struct wire *wire, struct name *name) {
     wire->at = end - wire->origin;
 }
 
-void wire_record(struct wire *wire, struct wire_record *record) {
-    wire_name(wire, &record->owner);
-    wire_fold(&record->owner);
-    record->type = wire_u16(wire);
-    record->class = wire_u16(wire);
-    record->ttl = wire_u32(wire);
-    record->rdlength = wire_u16(wire);
+/* What stands behind the owner. */
+static void read_fields(struct wire *wire, struct wire_record *record) {
+    const uint8_t *fields = wire_take(wire, 10);
+    record->rdlength = fields ? wire_get16(fields + 8) : 0;
     record->rdata_at = wire->at;
     if (!wire_take(wire, record->rdlength)) {
         record->type = record->class = record->rdlength = 0;
         record->ttl = 0;
+        return;
     }
+    record->type = wire_get16(fields);
+    record->class = wire_get16(fields + 2);
+    record->ttl = wire_get32(fields + 4);
+}
+
+void wire_record(struct wire *wire, struct wire_record *record) {
+    wire_name(wire, &record->owner);
+    wire_fold(&record->owner);
+    read_fields(wire, record);
+}
+
+void wire_record_bare(struct wire *wire, struct wire_record *record) {
+    uint8_t octet;
+    while ((octet = wire_u8(wire)) != 0 && octet <= NAME_LABEL_MAX)
+        wire_take(wire, octet);
+    if (octet != 0)
+        wire_take(wire, 1); /* the other half of a pointer */
+    record->owner.length = 0;
+    read_fields(wire, record);
 }
 
 /* A reader over one record's rdata, with the whole message in sight for compression pointers. */

@@ -169,6 +169,8 @@ struct wire_record {
     size_t rdata_at;
 };
 void wire_record(struct wire *wire, struct wire_record *record);
+/* The same for whoever doesn't care whose record it is: the owner is passed over, not even checked, and its length set to 0. */
+void wire_record_bare(struct wire *wire, struct wire_record *record);
 
 /* The single name in the rdata of a CNAME, DNAME, NS or PTR, in lower case; false if it isn't exactly one well-formed name. */
 bool wire_rdata_name(const struct wire *wire, const struct wire_record *record, struct name *name);

@@ -97,6 +97,33 @@ static void sticky(void **state) {
     assert_int_equal(wire.at, 2);
 }
 
+/* A record is the same whether its owner is read or passed over, and ends in the same place, cut anywhere. */
+static void bare(void **state) {
+    static const uint8_t records[] = "\1a\4test\0\0\1\0\1\0\0\0\7\0\4\300\0\2\1" /* in full */
+                                     "\1b\300\2\0\20\0\1\200\0\0\1\0\2\1x"       /* half and half */
+                                     "\300\0\0\5\0\1\0\0\0\7\0\2\300\2"          /* by a pointer */
+                                     "\0\0\51\4\320\0\0\200\0\0\0";              /* the root's */
+    for (size_t length = 0; length < sizeof records; length++) {
+        struct wire read, passed;
+        wire_init(&read, records, length, 0);
+        wire_init(&passed, records, length, 0);
+        for (unsigned i = 0; i < 4; i++) {
+            struct wire_record a, b;
+            wire_record(&read, &a);
+            wire_record_bare(&passed, &b);
+            assert_int_equal(b.owner.length, 0);
+            assert_int_equal(read.bad, passed.bad);
+            assert_int_equal(a.type, b.type);
+            assert_int_equal(a.class, b.class);
+            assert_int_equal(a.ttl, b.ttl);
+            assert_int_equal(a.rdlength, b.rdlength);
+            if (!read.bad)
+                assert_int_equal(read.at, passed.at);
+        }
+        assert_int_equal(read.bad, length < sizeof records - 1);
+    }
+}
+
 static void compression(void **state) {
     uint8_t octets[100];
     struct wire_out out;
@@ -164,8 +191,9 @@ static void bad_rdata(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names),  cmocka_unit_test(bad_names),   cmocka_unit_test(long_names), cmocka_unit_test(folded),
-        cmocka_unit_test(sticky), cmocka_unit_test(compression), cmocka_unit_test(full),       cmocka_unit_test(bad_rdata),
+        cmocka_unit_test(names),       cmocka_unit_test(bad_names), cmocka_unit_test(long_names),
+        cmocka_unit_test(folded),      cmocka_unit_test(sticky),    cmocka_unit_test(bare),
+        cmocka_unit_test(compression), cmocka_unit_test(full),      cmocka_unit_test(bad_rdata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
