@@ -64,10 +64,12 @@ void server_replied(struct server *server, uint64_t now_ms, bool refused) {
     set_if_other(&server->probe_gap_ms, 0);
     if (atomic_load_explicit(&server->unreachable, memory_order_relaxed))
         atomic_store_explicit(&server->unreachable, false, memory_order_relaxed);
-    if (refused)
+    if (refused) {
         atomic_fetch_add_explicit(&server->refused, 1, memory_order_relaxed);
-    else
+        atomic_fetch_add_explicit(&server->failures, 1, memory_order_relaxed);
+    } else {
         set_if_other(&server->refused, 0);
+    }
 }
 
 static void count_unanswered(struct server *server, uint64_t now_ms, unsigned by) {

@@ -122,8 +122,11 @@ static void test_health(void **unused) {
     assert_int_equal(server_state(first), SERVER_BAD);
     server_replied(first, NOW + 9000, false);
     assert_int_equal(server_state(first), SERVER_WELL);
-    struct upstream_health health[1];
+    struct upstream_health health[2];
     assert_int_equal(forwarders_health(next, health, 1), 2);
+    assert_int_equal(forwarders_health(next, health, 2), 2);
+    assert_int_equal(health[1].failures, SERVER_POOR);
+    assert_int_equal(health[1].timeouts, 3);
     forwarders_unref(next);
 }
 
