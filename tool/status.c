@@ -44,6 +44,13 @@ static int print_upstreams(const json_t *upstreams) {
     return table_print(table);
 }
 
+/* What else hits go to: nothing where nothing was ever sent. */
+static void print_sent(const json_t *log, const char *title, const char *sent_key, const char *lost_key) {
+    double sent = number(log, sent_key), lost = number(log, lost_key);
+    if (sent + lost > 0)
+        print_line(title, "%.0f sent, %.0f lost", sent, lost);
+}
+
 static int print(const json_t *data) {
     char age[16];
     const json_t *cache = json_object_get(data, "cache");
@@ -57,8 +64,10 @@ static int print(const json_t *data) {
     print_line("policy", "%.0f hits, %.0f rules in %.0f zones, %.1f bytes a rule, snapshot %s", number(data, "policy_hits"),
                number(data, "rules"), number(data, "zones"), number(data, "bytes_per_rule"), string(data, "snapshot"));
     print_line("feeder", "%s", string(data, "feeder"));
-    double lost = number(json_object_get(data, "log"), "lines_lost") + number(json_object_get(data, "log"), "ring_lost_hits");
-    print_line("hit log", "%.0f lines, %.0f lost", number(json_object_get(data, "log"), "lines"), lost);
+    const json_t *log = json_object_get(data, "log");
+    print_line("hit log", "%.0f lines, %.0f lost", number(log, "lines"), number(log, "lines_lost") + number(log, "ring_lost_hits"));
+    print_sent(log, "syslog", "syslog_sent", "syslog_lost");
+    print_sent(log, "dnstap", "dnstap_sent", "dnstap_lost");
     putchar('\n');
     return print_upstreams(json_object_get(data, "upstreams"));
 }

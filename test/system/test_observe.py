@@ -222,6 +222,22 @@ class Observe(Case):
         sundewd.wait_ready()
         wait_for("the daemon again", lambda: text("trouble") == "")
 
+    @unittest.skipUnless(shutil.which("chromium") and shutil.which("chromedriver"), "chromium is not installed")
+    def test_the_page_behind_a_token(self):
+        token, port = os.path.join(self.folder, "token"), free_port()
+        with open(token, "w") as f:
+            f.write("s3cret\n")
+        self.daemon(rules=["evil.example"], forward=[{"zone": ".", "to": ["dns://127.0.0.1:9"]}],
+                    http={"listen": f"[::1]:{port}", "token_file": token})
+        with self.assertRaises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"http://[::1]:{port}/api/clients", timeout=PATIENCE)
+        self.assertEqual(refused.exception.code, 401)
+        browser = Browser(self.folder)
+        self.addCleanup(browser.end)
+        browser.call("POST", "/url", {"url": f"http://me:s3cret@[::1]:{port}/"})
+        wait_for("news", lambda: "no client has asked" in browser.script('return document.getElementById("clients").innerText'))
+        self.assertEqual(browser.complaints(), [])
+
     @unittest.skipUnless(shutil.which("tmux"), "tmux is not installed")
     def test_top(self):
         sundewd = self.observed()
