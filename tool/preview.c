@@ -101,6 +101,12 @@ static json_t *popular_rows(const json_t *preview, bool history) {
     return rows;
 }
 
+/* The rows, and those that aren't there. */
+static long long with_left_out(const json_t *preview, const char *key, const json_t *rows) {
+    json_int_t left_out = json_integer_value(json_object_get(json_object_get(preview, "left_out"), key));
+    return (long long)json_array_size(rows) + left_out;
+}
+
 static int print(const json_t *preview) {
     static const char *const asked[] = {"client", "mac", "hostname", "qname", "rule", "family", "last_asked", NULL};
     static const char *const popular[] = {"rule", "clients", NULL};
@@ -109,10 +115,10 @@ static int print(const json_t *preview) {
     static const char *const rejected[] = {"line", "rule", "why", NULL};
     json_t *many = popular_rows(preview, true), *names = popular_rows(preview, false);
     printf(
-        "%lld rules; %zu names asked lately would have been hit; %zu rules for popular names; %zu rules for protected names; %zu "
+        "%lld rules; %zu names asked lately would have been hit; %lld rules for popular names; %lld rules for protected names; %zu "
         "rules rejected\n",
         (long long)json_integer_value(json_object_get(preview, "rules")), json_array_size(json_object_get(preview, "asked")),
-        json_array_size(names), json_array_size(json_object_get(preview, "protected")),
+        with_left_out(preview, "popular", names), with_left_out(preview, "protected", json_object_get(preview, "protected")),
         json_array_size(json_object_get(preview, "rejected")));
     const json_t *rows = json_object_get(preview, "asked");
     int code = TOOL_DONE;
