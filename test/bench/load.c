@@ -7,7 +7,7 @@
  *
  * Without -r: WINDOW queries (32) are open on each socket. A server's thread that has fewer of the sockets than another gets no
  * less to do: each socket waits for its own answers only.
- * With -r: RATE queries a second, one thread, which is awake when a query is due and until it is answered; a query's time counts
+ * With -r: RATE queries a second, one thread, which is awake shortly before and after a query is due; a query's time counts
  * from the moment when it was due, so that nothing is left out because the generator was late. -o writes "DUE LATENCY" of each
  * answer, in microseconds, DUE by CLOCK_MONOTONIC.
  *
@@ -36,7 +36,7 @@ enum {
     THREADS_MAX = 8,
     SECONDS_MAX = 600,
     LOSS_US = 1000000,
-    AWAKE_US = 150 /* before a query is due */
+    AWAKE_US = 200 /* before a query is due, and after */
 };
 
 struct query {
@@ -249,28 +249,33 @@ static void *saturate(void *argument) {
     return NULL;
 }
 
-static void rest(uint64_t until) {
-    struct timespec time = {.tv_sec = (time_t)(until / 1000000), .tv_nsec = (long)(until % 1000000) * 1000};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &time, NULL);
-}
-
 static void *pace(void *argument) {
     struct thread *thread = argument;
-    uint64_t begin = now_us(), now = begin, total = (uint64_t)(seconds * rate), open = 1;
-    for (uint64_t n = 0, turn = 0; n < total || open > 0; now = now_us(), turn++) {
+    struct pollfd polls[SOCKETS_MAX];
+    for (unsigned i = 0; i < sockets; i++)
+        polls[i] = (struct pollfd){.fd = thread->socks[i].fd, .events = POLLIN};
+    uint64_t begin = now_us(), now = begin, asked = begin, swept = begin, total = (uint64_t)(seconds * rate), open = 1;
+    for (uint64_t n = 0; n < total || open > 0; now = now_us()) {
         uint64_t due = begin + (uint64_t)((double)n * 1e6 / rate);
-        if (n < total && due <= now)
+        if (n < total && due <= now) {
             ask(thread, &thread->socks[n++ % sockets], 1, due);
+            asked = now;
+        }
         open = 0;
         for (unsigned i = 0; i < sockets; i++) {
             if (thread->socks[i].open > 0 && hear(thread, &thread->socks[i]) > 0)
                 thread->last = now;
-            if (turn % 65536 == 0 || n == total)
+            if (now > swept + LOSS_US / 4)
                 give_up(thread, &thread->socks[i], now);
             open += thread->socks[i].open;
         }
-        if (open == 0 && n < total && due > now + 2 * AWAKE_US)
-            rest(due - AWAKE_US);
+        if (now > swept + LOSS_US / 4)
+            swept = now;
+        uint64_t next = n == total ? UINT64_MAX : begin + (uint64_t)((double)n * 1e6 / rate);
+        if ((open == 0 || now > asked + AWAKE_US) && next > now + 2 * AWAKE_US) {
+            uint64_t pause = next - now - AWAKE_US < LOSS_US / 8 ? next - now - AWAKE_US : LOSS_US / 8;
+            ppoll(polls, sockets, &(struct timespec){.tv_nsec = (long)pause * 1000}, NULL);
+        }
     }
     return NULL;
 }
