@@ -10,9 +10,9 @@
 #include "hits/leases.h"
 
 enum {
-    BUCKETS = 1 << 18, /* of each table; a power of two */
-    HOLDERS_MAX = 8,   /* remembered for one address */
-    SQUEEZES = 6,      /* halvings of LEASES_PAST before nothing but present holders is left */
+    BUCKET_SHARE = 4, /* holders at the limit for each bucket of a table, more or less */
+    HOLDERS_MAX = 8,  /* remembered for one address */
+    SQUEEZES = 6,     /* halvings of LEASES_PAST before nothing but present holders is left */
 };
 #define LEASES_PAST (8 * (int64_t)86400 * 1000000) /* microseconds that a past holder is remembered: history.keep and a day */
 #define LEASES_SQUEEZE ((int64_t)60 * 1000000)     /* between two looks at all for room */
@@ -41,29 +41,40 @@ struct leases {
     int64_t now_us, purged_us, squeezed_us;
     struct source **sources;
     size_t source_count;
-    struct entry *by_address[BUCKETS];
-    struct entry *by_mac[BUCKETS];
+    size_t buckets; /* of each table; a power of two */
+    struct entry **by_address;
+    struct entry **by_mac;
 };
 
 struct leases *leases_new(size_t limit) {
     struct leases *leases = calloc(1, sizeof *leases);
-    if (leases != NULL)
-        leases->limit = limit;
-    return leases;
+    if (leases == NULL)
+        return NULL;
+    leases->limit = limit;
+    for (leases->buckets = 1; leases->buckets < limit / BUCKET_SHARE; leases->buckets *= 2)
+        ;
+    leases->by_address = calloc(leases->buckets, sizeof(struct entry *));
+    leases->by_mac = calloc(leases->buckets, sizeof(struct entry *));
+    if (leases->by_address != NULL && leases->by_mac != NULL)
+        return leases;
+    free(leases->by_address);
+    free(leases->by_mac);
+    free(leases);
+    return NULL;
 }
 
 /* FNV-1a over a few octets. Addresses come from lease files, which their server bounds, so a fixed hash will do. */
-static size_t hash(const uint8_t *octets, size_t length) {
+static size_t hash(const struct leases *leases, const uint8_t *octets, size_t length) {
     uint64_t value = 14695981039346656037u;
     for (size_t i = 0; i < length; i++)
         value = (value ^ octets[i]) * 1099511628211u;
-    return (size_t)(value ^ value >> 32) & (BUCKETS - 1);
+    return (size_t)(value ^ value >> 32) & (leases->buckets - 1);
 }
 
 static void hang_mac(struct leases *leases, struct entry *entry) {
     if (!entry->holder.has_mac)
         return;
-    struct entry **bucket = &leases->by_mac[hash(entry->holder.mac, 6)];
+    struct entry **bucket = &leases->by_mac[hash(leases, entry->holder.mac, 6)];
     entry->mac_next = *bucket;
     entry->mac_link = bucket;
     if (*bucket != NULL)
@@ -94,12 +105,14 @@ static void free_source(struct source *source) {
 void leases_free(struct leases *leases) {
     if (leases == NULL)
         return;
-    for (size_t i = 0; i < BUCKETS; i++)
+    for (size_t i = 0; i < leases->buckets; i++)
         while (leases->by_address[i] != NULL)
             drop(leases, &leases->by_address[i]);
     for (size_t i = 0; i < leases->source_count; i++)
         free_source(leases->sources[i]);
     free(leases->sources);
+    free(leases->by_address);
+    free(leases->by_mac);
     free(leases);
 }
 
@@ -110,14 +123,14 @@ uint32_t leases_generation(const struct leases *leases) {
 /* --- looking up --- */
 
 const struct holder *leases_find(const struct leases *leases, const struct ip *address, int64_t ts_us) {
-    for (const struct entry *entry = leases->by_address[hash(address->bytes, 16)]; entry != NULL; entry = entry->next)
+    for (const struct entry *entry = leases->by_address[hash(leases, address->bytes, 16)]; entry != NULL; entry = entry->next)
         if (entry->holder.start_us <= ts_us && ts_us < entry->holder.end_us && ip_equal(&entry->address, address))
             return &entry->holder;
     return NULL;
 }
 
 const struct holder *leases_find_mac(const struct leases *leases, const uint8_t mac[6], int64_t ts_us) {
-    for (const struct entry *entry = leases->by_mac[hash(mac, 6)]; entry != NULL; entry = entry->mac_next)
+    for (const struct entry *entry = leases->by_mac[hash(leases, mac, 6)]; entry != NULL; entry = entry->mac_next)
         if (entry->holder.start_us <= ts_us && ts_us < entry->holder.end_us && entry->holder.hostname != NULL &&
             memcmp(entry->holder.mac, mac, 6) == 0)
             return &entry->holder;
@@ -141,7 +154,7 @@ static bool same_holder(const struct holder *holder, const struct lease *lease) 
 }
 
 static void drop_ended(struct leases *leases, int64_t before_us) {
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < leases->buckets; i++) {
         for (struct entry **link = &leases->by_address[i]; *link != NULL;) {
             if ((*link)->holder.end_us < before_us)
                 drop(leases, link);
@@ -234,7 +247,7 @@ static void cut_before(struct leases *leases, struct entry *newcomer) {
 /* At the limit an address makes room by itself: its oldest holder goes. False: nobody held it. */
 static bool forget_oldest(struct leases *leases, const struct ip *address) {
     struct entry **oldest = NULL;
-    for (struct entry **link = &leases->by_address[hash(address->bytes, 16)]; *link != NULL; link = &(*link)->next)
+    for (struct entry **link = &leases->by_address[hash(leases, address->bytes, 16)]; *link != NULL; link = &(*link)->next)
         if (ip_equal(&(*link)->address, address))
             oldest = link;
     if (oldest != NULL)
@@ -252,7 +265,7 @@ static struct entry *insert(struct leases *leases, const struct lease *lease, in
     entry->address = lease->address;
     entry->holder = (struct holder){start, end, lease->has_mac, lease->mac_of_duid, {0}, NULL};
     memcpy(entry->holder.mac, lease->mac, sizeof entry->holder.mac);
-    struct entry **link = &leases->by_address[hash(lease->address.bytes, 16)];
+    struct entry **link = &leases->by_address[hash(leases, lease->address.bytes, 16)];
     while (*link != NULL && !(ip_equal(&(*link)->address, &lease->address) && (*link)->holder.start_us <= start))
         link = &(*link)->next;
     entry->next = *link;
@@ -270,7 +283,7 @@ static struct entry *insert(struct leases *leases, const struct lease *lease, in
  * now (given back, declined) isn't another's either. Between two files the later start decides. */
 static void overrule(struct leases *leases, const struct lease *lease, const struct lease_file *source, int64_t start,
                      int64_t seen_us) {
-    for (struct entry **link = &leases->by_address[hash(lease->address.bytes, 16)]; *link != NULL;) {
+    for (struct entry **link = &leases->by_address[hash(leases, lease->address.bytes, 16)]; *link != NULL;) {
         struct entry *entry = *link;
         bool other = source != NULL && entry->source == source && ip_equal(&entry->address, &lease->address) &&
                      !same_holder(&entry->holder, lease);
@@ -294,7 +307,7 @@ static struct entry *record(struct leases *leases, const struct lease *lease, co
     if (lease->ended && end > seen_us)
         end = seen_us;
     overrule(leases, lease, source, start, seen_us);
-    struct entry *entry = continued(leases->by_address[hash(lease->address.bytes, 16)], lease, start, end, &newer);
+    struct entry *entry = continued(leases->by_address[hash(leases, lease->address.bytes, 16)], lease, start, end, &newer);
     if (end > newer)
         end = newer;
     if (entry != NULL)
@@ -324,7 +337,7 @@ static void take_lease(void *context, const struct lease *lease) {
 /* A snapshot was read whole: whoever it didn't name holds nothing any more. */
 static void end_unnamed(struct leases *leases, const struct source *source) {
     int64_t written = lease_file_written(source->file);
-    for (size_t i = 0; i < BUCKETS; i++) {
+    for (size_t i = 0; i < leases->buckets; i++) {
         for (struct entry *entry = leases->by_address[i]; entry != NULL; entry = entry->next) {
             if (entry->source == source->file && entry->round != source->round && entry->holder.end_us > written) {
                 entry->holder.end_us = written;
