@@ -78,7 +78,8 @@ static void close_socket(struct udp_socket *udp) {
         if (udp->next)
             udp->next->link = udp->link;
     }
-    close(udp->fd); /* which takes it off host->readable */
+    epoll_ctl(pool->host->readable, EPOLL_CTL_DEL, udp->fd, NULL); /* a child being forked may hold it open for a while */
+    close(udp->fd);
     udp->fd = -1;
     udp->next = pool->spare;
     pool->spare = udp;
