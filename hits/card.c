@@ -7,31 +7,53 @@
 #include "hits/line.h"
 
 enum {
-    /* Powers of two, and as many as windows may be open (writer.c): those hold the cards anyway, and a rule that fell out of its
-     * slot costs a look at the snapshot's cold pages for each hit. Neither table is touched before it is used. */
-    CARD_SLOTS = 262144,  /* rules of late, by (snapshot, rule, mode) */
-    CARD_BUCKETS = 262144 /* of cards by text */
+    /* More than windows may be open (writer.c): those hold the cards anyway, and a rule that fell out of its slot costs a look at
+     * the snapshot's cold pages for each hit. No table is touched before it is used. */
+    CARD_SETS_LOG = 16,     /* of slots for rules of late, by (snapshot, rule, mode) */
+    CARD_WAYS = 8,          /* slots a set: their keys fill a line of memory */
+    CARD_LINE = 64,         /* octets of that */
+    CARD_BUCKETS = 1 << 20, /* of cards by text; a power of two */
+    CARD_ANSWERS = 64
 };
 
 /* A rule of late: its card, and its answer to the last question type (most rules are asked for one or two). */
 struct slot {
-    uint32_t generation; /* of the snapshot; 0 empty */
-    uint32_t rule;
-    uint32_t spec;
-    uint8_t mode;
-    bool answered;
-    uint16_t qtype;
     struct card *card;
     struct phrase *answer;
+    uint32_t spec;
+    uint16_t qtype;
+    bool answered;
 };
 
+struct set {
+    uint64_t keys[CARD_WAYS]; /* 0: an empty slot */
+};
+_Static_assert(sizeof(struct set) == CARD_LINE, "a set is found by one line");
+
 struct cards {
-    struct slot slots[CARD_SLOTS];
-    struct card *buckets[CARD_BUCKETS];
+    struct set *sets;                     /* aligned, within set_room */
+    struct slot *slots;                   /* CARD_WAYS a set */
+    struct card **buckets;                /* CARD_BUCKETS */
+    struct phrase *answers[CARD_ANSWERS]; /* of late, by text: most rules answer alike */
+    struct text text;                     /* what is being put together */
+    void *set_room;
 };
 
 struct cards *cards_new(void) {
-    return calloc(1, sizeof(struct cards));
+    size_t sets = (size_t)1 << CARD_SETS_LOG;
+    struct cards *cards = calloc(1, sizeof *cards);
+    if (cards == NULL)
+        return NULL;
+    cards->set_room = calloc(sets + 1, sizeof(struct set));
+    cards->slots = calloc(sets * CARD_WAYS, sizeof(struct slot));
+    cards->buckets = calloc(CARD_BUCKETS, sizeof(struct card *));
+    if (cards->set_room == NULL || cards->slots == NULL || cards->buckets == NULL) {
+        cards_free(cards);
+        return NULL;
+    }
+    uintptr_t room = (uintptr_t)cards->set_room;
+    cards->sets = (struct set *)(void *)((char *)cards->set_room + (CARD_LINE - room % CARD_LINE) % CARD_LINE);
+    return cards;
 }
 
 static void slot_clear(struct cards *cards, struct slot *slot) {
@@ -43,20 +65,21 @@ static void slot_clear(struct cards *cards, struct slot *slot) {
 void cards_free(struct cards *cards) {
     if (cards == NULL)
         return;
-    for (size_t i = 0; i < CARD_SLOTS; i++)
-        slot_clear(cards, &cards->slots[i]);
+    for (size_t i = 0; cards->sets != NULL && i < (size_t)CARD_WAYS << CARD_SETS_LOG; i++)
+        if (cards->sets[i / CARD_WAYS].keys[i % CARD_WAYS] != 0)
+            slot_clear(cards, &cards->slots[i]);
+    for (size_t i = 0; i < CARD_ANSWERS; i++)
+        phrase_unref(cards->answers[i]);
+    text_free(&cards->text);
+    free(cards->set_room);
+    free(cards->slots);
+    free(cards->buckets);
     free(cards);
 }
 
 struct card *card_ref(struct card *card) {
     card->references++;
     return card;
-}
-
-static void card_free(struct card *card) {
-    phrase_unref(card->identity);
-    phrase_unref(card->details);
-    free(card);
 }
 
 void cards_unref(struct cards *cards, struct card *card) {
@@ -66,7 +89,7 @@ void cards_unref(struct cards *cards, struct card *card) {
     while (*link != card)
         link = &(*link)->next;
     *link = card->next;
-    card_free(card);
+    free(card);
 }
 
 static void put_member(struct text *text, const char *name, const char *value) {
@@ -74,87 +97,126 @@ static void put_member(struct text *text, const char *name, const char *value) {
     text_json(text, value, strlen(value));
 }
 
-static struct phrase *identity_phrase(const struct rule_info *info, enum mode mode) {
-    struct text text = {0};
-    put_member(&text, "\"zone\":", info->zone_name);
-    put_member(&text, ",\"trigger\":", trigger_name(info->trigger));
-    put_member(&text, ",\"rule\":", info->text);
-    put_member(&text, ",\"action\":", action_name(info->action));
-    put_member(&text, ",\"mode\":", mode_name(mode));
-    struct phrase *phrase = text.failed ? NULL : phrase_new(text.data, text.length);
-    text_free(&text);
-    return phrase;
+/* The text so far as a phrase; NULL: no memory. */
+static struct phrase *phrase_of(const struct text *text) {
+    return text->failed ? NULL : phrase_new(text->data, text->length);
 }
 
-static struct phrase *details_phrase(const struct rule_info *info) {
-    struct text text = {0};
-    text_string(&text, ",\"ttl\":");
-    text_number(&text, info->ttl);
+static void put_identity(struct text *text, const struct rule_info *info, enum mode mode, uint32_t rule[2]) {
+    put_member(text, "\"zone\":", info->zone_name);
+    put_member(text, ",\"trigger\":", trigger_name(info->trigger));
+    text_string(text, ",\"rule\":");
+    rule[0] = (uint32_t)text->length;
+    put_member(text, "", info->text);
+    rule[1] = (uint32_t)text->length;
+    put_member(text, ",\"action\":", action_name(info->action));
+    put_member(text, ",\"mode\":", mode_name(mode));
+}
+
+static void put_details(struct text *text, const struct rule_info *info) {
+    text_string(text, ",\"ttl\":");
+    text_number(text, info->ttl);
     if (info->family != NULL)
-        put_member(&text, ",\"family\":", info->family);
+        put_member(text, ",\"family\":", info->family);
     if (info->confidence != RULE_CONFIDENCE_UNSET) {
-        text_string(&text, ",\"confidence\":");
-        text_number(&text, info->confidence);
+        text_string(text, ",\"confidence\":");
+        text_number(text, info->confidence);
     }
     if (info->reference != NULL)
-        put_member(&text, ",\"reference\":", info->reference);
-    struct phrase *phrase = text.failed ? NULL : phrase_new(text.data, text.length);
-    text_free(&text);
-    return phrase;
+        put_member(text, ",\"reference\":", info->reference);
 }
 
-/* FNV-1a: the texts are an operator's, and a chain grown long by chance costs only time. */
-static uint32_t hash_phrase(uint32_t hash, const struct phrase *phrase) {
-    for (uint32_t i = 0; i < phrase->length; i++)
-        hash = (hash ^ (uint8_t)phrase->text[i]) * 16777619u;
-    return hash;
+/* The texts are an operator's, and a chain grown long by chance costs only time. */
+static uint32_t hash_text(const char *text, size_t length) {
+    uint64_t hash = length, word;
+    for (; length >= sizeof word; text += sizeof word, length -= sizeof word) {
+        memcpy(&word, text, sizeof word);
+        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+        hash ^= hash >> 32;
+    }
+    word = 0;
+    memcpy(&word, text, length);
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(hash ^ hash >> 32);
 }
 
-static bool same_phrase(const struct phrase *a, const struct phrase *b) {
-    return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
+/* The phrases of a card lie in one block with it, their ends NUL. */
+static void set_phrase(struct phrase *phrase, const char *text, size_t length) {
+    phrase->references = 1;
+    phrase->length = (uint32_t)length;
+    memcpy(phrase->text, text, length);
+    phrase->text[length] = '\0';
+}
+
+static size_t phrase_size(size_t length) {
+    return (sizeof(struct phrase) + length + 1 + 7) & ~(size_t)7;
 }
 
 /* The card with the text of `info`, old or new, with a reference for the caller. */
 static struct card *card_by_text(struct cards *cards, const struct rule_info *info, enum mode mode) {
-    struct card *card = calloc(1, sizeof *card);
+    struct text *text = &cards->text;
+    uint32_t rule[2];
+    text->length = 0;
+    put_identity(text, info, mode, rule);
+    size_t first = text->length;
+    put_details(text, info);
+    if (text->failed) {
+        text_free(text);
+        return NULL;
+    }
+    size_t second = text->length - first;
+    uint32_t hash = hash_text(text->data, text->length);
+    struct card **bucket = &cards->buckets[hash & (CARD_BUCKETS - 1)];
+    for (struct card *old = *bucket; old != NULL; old = old->next)
+        if (old->hash == hash && old->identity->length == first && old->details->length == second &&
+            memcmp(old->identity->text, text->data, first) == 0 && memcmp(old->details->text, text->data + first, second) == 0)
+            return card_ref(old);
+    struct card *card = malloc(sizeof *card + phrase_size(first) + phrase_size(second));
     if (card == NULL)
         return NULL;
-    card->identity = identity_phrase(info, mode);
-    card->details = details_phrase(info);
-    if (card->identity == NULL || card->details == NULL) {
-        card_free(card);
-        return NULL;
-    }
-    card->hash = hash_phrase(hash_phrase(2166136261u, card->identity), card->details);
-    struct card **bucket = &cards->buckets[card->hash & (CARD_BUCKETS - 1)];
-    for (struct card *old = *bucket; old != NULL; old = old->next) {
-        if (old->hash == card->hash && same_phrase(old->identity, card->identity) && same_phrase(old->details, card->details)) {
-            card_free(card);
-            return card_ref(old);
-        }
-    }
-    card->references = 1;
-    card->next = *bucket;
+    *card = (struct card){.references = 1, .hash = hash, .rule_at = rule[0], .rule_end = rule[1], .next = *bucket};
+    card->identity = (void *)(card + 1);
+    card->details = (void *)((char *)card->identity + phrase_size(first));
+    set_phrase(card->identity, text->data, first);
+    set_phrase(card->details, text->data + first, second);
     *bucket = card;
     return card;
 }
 
+static uint64_t key_of(uint32_t generation, uint32_t rule, enum mode mode) {
+    return (uint64_t)generation << 34 | (uint64_t)rule << 2 | mode;
+}
+_Static_assert(MODE_ENFORCE < 4 && MODE_MONITOR < 4 && MODE_RETRO < 4, "two bits hold a mode");
+
+static struct set *set_of(const struct cards *cards, uint64_t key) {
+    return &cards->sets[key * 0x9e3779b97f4a7c15u >> (64 - CARD_SETS_LOG)];
+}
+
+/* The slot that has the key; NULL: none. */
+static struct slot *has_slot(const struct cards *cards, const struct set *set, uint64_t key) {
+    for (size_t way = 0; way < CARD_WAYS; way++)
+        if (set->keys[way] == key)
+            return &cards->slots[(size_t)(set - cards->sets) * CARD_WAYS + way];
+    return NULL;
+}
+
 static struct slot *find_slot(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode) {
-    uint32_t generation = snapshot_generation(snapshot);
-    uint32_t mixed = (rule * 2654435761u) ^ (generation * 40503u) ^ ((uint32_t)mode << 7);
-    struct slot *slot = &cards->slots[(mixed ^ mixed >> 15) & (CARD_SLOTS - 1)];
-    if (slot->generation == generation && slot->rule == rule && slot->mode == mode)
-        return slot;
+    uint64_t key = key_of(snapshot_generation(snapshot), rule, mode);
+    struct set *set = set_of(cards, key);
+    struct slot *slot = has_slot(cards, set, key);
     struct rule_info info;
+    if (slot != NULL)
+        return slot;
     if (snapshot_rule(snapshot, rule, &info) != 0)
         return NULL;
     struct card *card = card_by_text(cards, &info, mode);
     if (card == NULL)
         return NULL;
+    slot = has_slot(cards, set, 0);
+    if (slot == NULL)
+        slot = &cards->slots[(size_t)(set - cards->sets) * CARD_WAYS + rule % CARD_WAYS];
     slot_clear(cards, slot);
-    slot->generation = generation;
-    slot->rule = rule;
-    slot->mode = (uint8_t)mode;
+    set->keys[(size_t)(slot - cards->slots) % CARD_WAYS] = key;
     slot->card = card;
     return slot;
 }
@@ -162,6 +224,25 @@ static struct slot *find_slot(struct cards *cards, struct snapshot *snapshot, ui
 struct card *cards_find(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode) {
     struct slot *slot = find_slot(cards, snapshot, rule, mode);
     return slot == NULL ? NULL : slot->card;
+}
+
+const struct card *cards_ahead(const struct cards *cards, const struct record *record, unsigned step, uint64_t *place) {
+    uint64_t key = key_of(snapshot_generation(record->snapshot), record->rule, (enum mode)record->mode);
+    const struct set *set = set_of(cards, key);
+    if (step == 0) {
+        __builtin_prefetch(set);
+        return NULL;
+    }
+    const struct slot *slot = has_slot(cards, set, key);
+    if (slot == NULL) {
+        snapshot_rule_prefetch(record->snapshot, record->rule, step - 1, place);
+        return NULL;
+    }
+    if (step == 1)
+        __builtin_prefetch(slot);
+    else if (step == 2)
+        __builtin_prefetch(slot->card, 1);
+    return step == 1 ? NULL : slot->card;
 }
 
 /* rdata of any type (2 octets of length before it) in presentation form; NULL: unreadable or no memory. The caller frees. */
@@ -229,37 +310,54 @@ static void put_target(struct text *text, const struct record *record, const str
     text_json_name(text, whole);
 }
 
-static struct phrase *make_answer(const struct record *record) {
+/* The same phrase for the same text, mostly. */
+static struct phrase *share_answer(struct cards *cards) {
+    struct phrase *answer = phrase_of(&cards->text);
+    if (answer == NULL)
+        return NULL;
+    struct phrase **place = &cards->answers[hash_text(answer->text, answer->length) % CARD_ANSWERS];
+    if (*place != NULL && (*place)->length == answer->length && memcmp((*place)->text, answer->text, answer->length) == 0) {
+        phrase_unref(answer);
+        return phrase_ref(*place);
+    }
+    phrase_unref(*place);
+    *place = phrase_ref(answer);
+    return answer;
+}
+
+static struct phrase *make_answer(struct cards *cards, const struct record *record) {
     struct matched matched = {
         .rule = record->rule, .spec = record->spec, .trigger = record->trigger, .action = record->action, .mode = record->mode};
-    struct text text = {0};
-    text_put(&text, "[", 1);
+    struct text *text = &cards->text;
+    text->length = 0;
+    text_put(text, "[", 1);
     if (record->action == ACTION_CNAME) {
-        put_target(&text, record, &matched);
+        put_target(text, record, &matched);
     } else {
         struct answer_bytes bytes;
         match_answer_bytes(record->snapshot, &matched, record->qtype, &bytes);
         size_t at = 0, step = 1;
         for (unsigned i = 0; i < bytes.ancount && step > 0; i++)
-            at += step = put_rdata(&text, bytes.bytes + at, (size_t)bytes.length - at);
+            at += step = put_rdata(text, bytes.bytes + at, (size_t)bytes.length - at);
     }
-    text_put(&text, "]", 1);
-    struct phrase *phrase = text.failed || text.length == 2 ? NULL : phrase_new(text.data, text.length);
-    text_free(&text);
-    return phrase;
+    text_put(text, "]", 1);
+    struct phrase *answer = text->failed || text->length == 2 ? NULL : share_answer(cards);
+    if (text->failed)
+        text_free(text);
+    return answer;
 }
 
 struct phrase *cards_answer(struct cards *cards, const struct record *record) {
     if (record->mode != MODE_ENFORCE)
         return NULL;
     if (record->action == ACTION_CNAME)
-        return make_answer(record); /* may depend on the query name */
+        return make_answer(cards, record); /* may depend on the query name */
     struct slot *slot = find_slot(cards, record->snapshot, record->rule, MODE_ENFORCE);
     if (slot == NULL)
         return NULL;
     if (!slot->answered || slot->qtype != record->qtype || slot->spec != record->spec) {
         phrase_unref(slot->answer);
-        slot->answer = make_answer(record);
+        slot->answer = make_answer(cards, record);
         slot->answered = true;
         slot->qtype = record->qtype;
         slot->spec = record->spec;

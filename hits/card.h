@@ -18,6 +18,11 @@ struct card *cards_find(struct cards *cards, struct snapshot *snapshot, uint32_t
 struct card *card_ref(struct card *card);
 void cards_unref(struct cards *cards, struct card *card);
 
+/* Asks for the lines of memory that cards_find will want of a hit record: a few records ahead, with step 0, 1, ... CARDS_STEPS - 1,
+ * and the same *place. Gives the card where it is at hand already, else NULL. */
+enum { CARDS_STEPS = SNAPSHOT_PREFETCH_STEPS + 1 };
+const struct card *cards_ahead(const struct cards *cards, const struct record *record, unsigned step, uint64_t *place);
+
 /* What the policy answered to a hit record: a JSON array of rdata in presentation form. NULL: no records (negative, dropped), a
  * mode that doesn't answer, or no memory. The reference is the caller's. */
 struct phrase *cards_answer(struct cards *cards, const struct record *record);

@@ -16,15 +16,14 @@ struct identity {
 
 /* What every hit on one rule says of it (hits/card.h). */
 struct card {
-    struct phrase *identity; /* the JSON members from "zone" to "mode": equal text means the same rule */
-    struct phrase *details;  /* the JSON members from "ttl" to "reference", each led by a comma */
+    struct phrase *identity;    /* the JSON members from "zone" to "mode": equal text means the same rule */
+    struct phrase *details;     /* the JSON members from "ttl" to "reference", each led by a comma */
+    uint32_t rule_at, rule_end; /* where in the identity the rule's own text stands, with its quotes */
     uint32_t references;
     uint32_t hash;
     struct card *next;
-    int64_t ledger_row;            /* the ledger's id of this rule, 0 not yet known */
     _Atomic uint64_t *zone_hits;   /* the counter of its zone and action; NULL not yet known */
     _Atomic uint64_t *family_hits; /* and that of its family; NULL: it has none, or not yet known */
-    uint32_t ledger_epoch;         /* of which opening of the one ledger: ids of another mean nothing */
 };
 
 struct hit {
@@ -39,6 +38,7 @@ struct hit {
     struct card *card;
     struct phrase *answer; /* JSON array of what the client was answered; NULL: nothing, or not by policy */
     uint64_t count;
+    bool like_first; /* repeats: the last query was like the window's first but for time, and who was behind it is the same */
 };
 
 #endif

@@ -1,59 +1,64 @@
 /* hits/ledger.c: the book of infected machines and their hits, as its one writer sees it. */
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "hits/ledger.h"
+#include "hits/ledger_find.h"
+#include "hits/ledger_machines.h"
 #include "hits/ledger_schema.h"
-#include "hits/line.h"
 
 enum {
-    PRUNE_ROWS = 1000,    /* taken out in one step, some 10 ms */
-    VACUUM_PAGES = 200,   /* given back to the file system in one step */
-    ROW_EPOCH_SHIFT = 40, /* a row's note holds, above its id, which opening of which book it is of */
-    RETRY_SECONDS = 10,   /* between tries to open a book that can't be */
+    BATCH_ENTRIES = 4096,  /* at most; a round of the writer has fewer */
+    PRUNE_ENTRIES = 20000, /* taken out in one step, some 10 ms */
+    PRUNE_CUTS = 8,        /* batches of which a part is taken out in one step */
+    VACUUM_PAGES = 200,    /* given back to the file system in one step */
+    ROW_EPOCH_SHIFT = 40,  /* a row's note holds, above its id, after which failure or opening it was made */
+    RETRY_SECONDS = 10,    /* between tries to open a book that can't be */
     COMPLAINT_SECONDS = 60,
 };
+#define CUT_SLACK_US ((int64_t)3600 * 1000000) /* that an entry may stay too long, so that a batch isn't cut each second */
 
 enum statement {
-    MACHINE,
-    MACHINE_GONE,
-    ROWS_LESS,
-    RULE_FIND,
-    RULE_ADD,
-    HIT_ADD,
-    HIT_UPDATE,
-    HITS_OLDEST,
+    BATCH_ADD,
+    BATCH_OLDEST, /* of those that are too old as a whole */
+    BATCH_OLD,    /* of those that are in part */
+    BATCH_GONE,
+    BATCH_CUT,
+    BATCHES_FROM,
+    PROGRESS_PUT,
+    PROGRESS_GONE,
+    PROGRESS_ALL,
     RETRO_FIND,
     RETRO_NOTE,
-    RETRO_GONE,
     NOTE_FIND,
     NOTE_PUT,
+    PAGES,
+    PAGES_FREE,
+    PAGE_SIZE,
     STATEMENTS
 };
 
 static const char *const sql[STATEMENTS] = {
-    [MACHINE] = "INSERT INTO machine(key, mac, address, hostname, first_us, rows) VALUES(?1, ?2, ?3, ?4, ?5, 1)"
-                " ON CONFLICT(key) DO UPDATE SET address=excluded.address, hostname=coalesce(excluded.hostname, hostname),"
-                " first_us=min(first_us, excluded.first_us), rows=rows+1 RETURNING id",
-    [RULE_FIND] = "SELECT id FROM rule WHERE hash=?1 AND identity=?2 AND details=?3",
-    [RULE_ADD] = "INSERT INTO rule(hash, identity, details, zone, family) VALUES(?1, ?2, ?3, ?4, ?5)",
-    [HIT_ADD] = "INSERT INTO hit(id, machine, rule, ts_us, count, client, proto, hostname, qname, qtype, answer, via)"
-                " VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
-    [HIT_UPDATE] = "UPDATE hit SET ts_us=?2, count=?3, proto=?4, hostname=?5, qname=?6, qtype=?7, answer=?8, via=?9 WHERE id=?1",
-    [HITS_OLDEST] = "DELETE FROM hit WHERE id IN (SELECT id FROM hit WHERE ts_us < ?1 ORDER BY ts_us LIMIT ?2) RETURNING machine",
-    [ROWS_LESS] = "UPDATE machine SET rows=rows-1 WHERE id=?1",
-    [MACHINE_GONE] = "DELETE FROM machine WHERE id=?1 AND rows<=0",
-    [RETRO_GONE] = "DELETE FROM retro WHERE machine=?1 AND NOT EXISTS(SELECT 1 FROM machine WHERE id=?1)",
+    [BATCH_ADD] = "INSERT INTO batch(id, first_us, last_us, entries, data) VALUES(?1, ?2, ?3, ?4, ?5)",
+    [BATCH_OLDEST] = "SELECT id, entries, data FROM batch WHERE last_us<?1 ORDER BY last_us LIMIT 1",
+    [BATCH_OLD] = "SELECT id, entries, data FROM batch WHERE first_us<?1 ORDER BY first_us LIMIT 1",
+    [BATCH_GONE] = "DELETE FROM batch WHERE id=?1",
+    [BATCH_CUT] = "UPDATE batch SET first_us=?2, last_us=?3, data=?4 WHERE id=?1",
+    [BATCHES_FROM] = "SELECT data FROM batch WHERE id>=?1",
+    [PROGRESS_PUT] = "INSERT OR REPLACE INTO progress(chunk, data) VALUES(?1, ?2)",
+    [PROGRESS_GONE] = "DELETE FROM progress WHERE chunk=?1",
+    [PROGRESS_ALL] = "SELECT data FROM progress ORDER BY chunk",
     [RETRO_FIND] = "SELECT until_us FROM retro WHERE machine=(SELECT id FROM machine WHERE key=?1) AND rule_hash=?2",
-    [RETRO_NOTE] = "INSERT INTO retro VALUES((SELECT id FROM machine WHERE key=?1), ?2, ?3)"
-                   " ON CONFLICT DO UPDATE SET until_us=max(until_us, excluded.until_us)",
+    [RETRO_NOTE] =
+        "INSERT INTO retro SELECT id, ?2, ?3 FROM machine WHERE key=?1 ON CONFLICT DO UPDATE SET until_us=max(until_us, ?3)",
     [NOTE_FIND] = "SELECT value FROM note WHERE key=?1",
     [NOTE_PUT] = "INSERT INTO note VALUES(?1, ?2) ON CONFLICT DO UPDATE SET value=excluded.value",
+    [PAGES] = "PRAGMA page_count",
+    [PAGES_FREE] = "PRAGMA freelist_count",
+    [PAGE_SIZE] = "PRAGMA page_size",
 };
 
 struct ledger {
@@ -62,31 +67,26 @@ struct ledger {
     sqlite3_stmt *statements[STATEMENTS];
     ledger_say *say;
     void *context;
-    uint32_t epoch;      /* of this opening: rows of an earlier one may be another's now */
-    uint32_t rule_epoch; /* the same of rules; also counts batches given up, which may have added some */
-    int64_t next_hit;    /* ids are given here and never twice, so that a row of a batch given up is simply missing */
-    bool in_batch;
+    struct batch *batch;    /* entered, not written */
+    struct batch *progress; /* of the chunk under way */
+    struct batch_reader *reader;
+    struct machines *machines;
+    int64_t next_entry;  /* ids are given here and never twice, so that an entry of a batch given up is simply missing */
+    int64_t pruned_to;   /* entries up to this id may be gone */
+    uint32_t epoch;      /* of this opening, and since its last failure: notes of an earlier one may be another's now */
+    bool in_batch;       /* within a transaction */
     uint64_t batch_hits; /* entered since the last commit, by count */
-    uint64_t batch_rows;
-    uint64_t machines, lost;
+    uint64_t batch_rows; /* the same, by entry */
+    uint64_t lost;
     uint64_t said_lost; /* of lost, by the last complaint */
-    int64_t highest_machine;
     int64_t keep_us, max_octets;
     time_t try_again, complain_again;
     int error; /* the last result code that was not SQLITE_OK */
 };
 
-/* --- opening and closing --- */
+static void open_book(struct ledger *ledger);
 
-static void close_book(struct ledger *ledger) {
-    for (int i = 0; i < STATEMENTS; i++) {
-        sqlite3_finalize(ledger->statements[i]);
-        ledger->statements[i] = NULL;
-    }
-    sqlite3_close(ledger->db);
-    ledger->db = NULL;
-    ledger->in_batch = false;
-}
+/* --- statements --- */
 
 static sqlite3_stmt *statement(struct ledger *ledger, enum statement which) {
     if (ledger->statements[which] == NULL) {
@@ -112,6 +112,181 @@ static bool run_once(struct ledger *ledger, sqlite3_stmt *bound) {
     return rc == SQLITE_DONE || rc == SQLITE_ROW;
 }
 
+/* Runs one that changes something, and is bound. False: it failed, or isn't there. */
+static bool done(struct ledger *ledger, sqlite3_stmt *bound) {
+    return bound != NULL && run_once(ledger, bound);
+}
+
+/* Notes an SQLite result code; true if it is SQLITE_OK. */
+static bool fine(struct ledger *ledger, int rc) {
+    if (rc != SQLITE_OK)
+        ledger->error = rc;
+    return rc == SQLITE_OK;
+}
+
+static int64_t number(struct ledger *ledger, enum statement which) {
+    sqlite3_stmt *query = statement(ledger, which);
+    int64_t value = query != NULL && run(ledger, query) == SQLITE_ROW ? sqlite3_column_int64(query, 0) : 0;
+    sqlite3_reset(query);
+    return value;
+}
+
+static bool put_note(struct ledger *ledger, const char *key, const char *value) {
+    sqlite3_stmt *put = statement(ledger, NOTE_PUT);
+    if (put == NULL)
+        return false;
+    sqlite3_bind_text(put, 1, key, -1, SQLITE_STATIC);
+    sqlite3_bind_text(put, 2, value, -1, SQLITE_TRANSIENT);
+    return run_once(ledger, put);
+}
+
+/* --- batches --- */
+
+static void close_book(struct ledger *ledger) {
+    for (int i = 0; i < STATEMENTS; i++) {
+        sqlite3_finalize(ledger->statements[i]);
+        ledger->statements[i] = NULL;
+    }
+    machines_close(ledger->machines);
+    sqlite3_close(ledger->db);
+    ledger->db = NULL;
+    ledger->in_batch = false;
+}
+
+/* After a failure: what the batch entered is gone, and a damaged book is replaced. */
+static void give_up_batch(struct ledger *ledger) {
+    ledger->lost += ledger->batch_hits;
+    ledger->next_entry += batch_entries(ledger->batch);
+    batch_clear(ledger->batch);
+    if (ledger->in_batch)
+        sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+    machines_settle(ledger->machines, false);
+    ledger->in_batch = false;
+    ledger->batch_hits = ledger->batch_rows = 0;
+    ledger->epoch++;
+    if (ledger_schema_damaged(ledger->error)) {
+        close_book(ledger);
+        open_book(ledger);
+    }
+}
+
+static bool begin_batch(struct ledger *ledger) {
+    if (ledger->db == NULL)
+        return false;
+    if (ledger->in_batch)
+        return true;
+    ledger->in_batch = fine(ledger, sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL));
+    if (!ledger->in_batch)
+        give_up_batch(ledger);
+    return ledger->in_batch;
+}
+
+static void bind_batch(sqlite3_stmt *to, int span, int data, struct batch *batch) {
+    uint64_t first_us, last_us;
+    struct piece octets = batch_octets(batch);
+    batch_span(batch, &first_us, &last_us);
+    sqlite3_bind_int64(to, span, (int64_t)first_us);
+    sqlite3_bind_int64(to, span + 1, (int64_t)last_us);
+    sqlite3_bind_blob(to, data, octets.text, (int)octets.length, SQLITE_STATIC);
+}
+
+/* Makes what was entered a row. False: a failure. Within a transaction. */
+static bool write_batch(struct ledger *ledger) {
+    uint32_t entries = batch_entries(ledger->batch);
+    sqlite3_stmt *add = entries == 0 ? NULL : statement(ledger, BATCH_ADD);
+    if (entries == 0)
+        return true;
+    if (add == NULL)
+        return false;
+    sqlite3_bind_int64(add, 1, ledger->next_entry);
+    sqlite3_bind_int64(add, 4, entries);
+    bind_batch(add, 2, 5, ledger->batch);
+    if (!run_once(ledger, add))
+        return false;
+    ledger->next_entry += entries;
+    ledger->batch_rows += entries;
+    batch_clear(ledger->batch);
+    return true;
+}
+
+/* Brings the machines' numbers of entries up to date, and notes that they are. Within a transaction, after write_batch. */
+static bool write_machines(struct ledger *ledger) {
+    char next[24];
+    snprintf(next, sizeof next, "%lld", (long long)ledger->next_entry);
+    return fine(ledger, machines_write_all(ledger->machines)) && put_note(ledger, "machines", next);
+}
+
+static int64_t octets_used(struct ledger *ledger) {
+    return (number(ledger, PAGES) - number(ledger, PAGES_FREE)) * number(ledger, PAGE_SIZE);
+}
+
+/* --- taking out --- */
+
+/* Goes through a batch's octets: what is from before `before_us` is taken from its machine, the rest goes to `rest` (NULL: there is
+ * none), its places kept. False: a failure. */
+static bool take_out(struct ledger *ledger, sqlite3_stmt *row, int64_t before_us, struct batch *rest) {
+    struct entry entry;
+    int got = batch_open(ledger->reader, sqlite3_column_blob(row, 2), (size_t)sqlite3_column_bytes(row, 2));
+    got = got == 0 ? 1 : got;
+    while (got == 1 && (got = batch_next(ledger->reader, &entry)) == 1) {
+        bool old = !entry.gone && (rest == NULL || (int64_t)entry.ts_us < before_us);
+        bool taken = !old || machines_take_out(ledger->machines, &entry);
+        entry.gone = entry.gone || old;
+        if (!taken || (rest != NULL && !batch_add(rest, &entry)))
+            got = -ENOMEM;
+    }
+    if (got < 0)
+        ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+    return got == 0;
+}
+
+/* Takes out the oldest batches from before `before_us`, until `most` entries are gone; write_machines is then due. False: a
+ * failure. */
+static bool prune(struct ledger *ledger, int64_t before_us, int64_t most) {
+    sqlite3_stmt *oldest = statement(ledger, BATCH_OLDEST), *gone = statement(ledger, BATCH_GONE);
+    bool well = oldest != NULL && gone != NULL, any = true;
+    while (well && any && most > 0) {
+        sqlite3_bind_int64(oldest, 1, before_us);
+        int rc = run(ledger, oldest);
+        any = rc == SQLITE_ROW;
+        well = any ? take_out(ledger, oldest, 0, NULL) : rc == SQLITE_DONE;
+        int64_t id = any ? sqlite3_column_int64(oldest, 0) : 0, entries = any ? sqlite3_column_int64(oldest, 1) : 0;
+        sqlite3_reset(oldest);
+        if (!well || !any)
+            break;
+        sqlite3_bind_int64(gone, 1, id);
+        well = run_once(ledger, gone);
+        most -= entries;
+        ledger->pruned_to = id + entries > ledger->pruned_to ? id + entries : ledger->pruned_to;
+    }
+    return well;
+}
+
+/* Takes the entries from before `before_us` out of batches that have some from before `slack_us`. False: a failure. */
+static bool cut(struct ledger *ledger, int64_t before_us, int64_t slack_us) {
+    sqlite3_stmt *old = statement(ledger, BATCH_OLD), *put = statement(ledger, BATCH_CUT);
+    bool well = old != NULL && put != NULL, any = true;
+    for (unsigned i = 0; well && any && i < PRUNE_CUTS; i++) {
+        sqlite3_bind_int64(old, 1, slack_us);
+        int rc = run(ledger, old);
+        any = rc == SQLITE_ROW;
+        batch_clear(ledger->progress);
+        well = any ? take_out(ledger, old, before_us, ledger->progress) : rc == SQLITE_DONE;
+        int64_t id = any ? sqlite3_column_int64(old, 0) : 0, entries = any ? sqlite3_column_int64(old, 1) : 0;
+        if (well && any) {
+            sqlite3_bind_int64(put, 1, id);
+            bind_batch(put, 2, 4, ledger->progress);
+            ledger->pruned_to = id + entries > ledger->pruned_to ? id + entries : ledger->pruned_to;
+        }
+        sqlite3_reset(old);
+        well = well && (!any || run_once(ledger, put));
+    }
+    batch_clear(ledger->progress);
+    return well;
+}
+
+/* --- opening --- */
+
 /* The damaged book stays for whoever wants to look into it; -wal and -shm go with it. */
 static void set_aside(struct ledger *ledger) {
     static const char *const endings[] = {"", "-wal", "-shm"};
@@ -131,32 +306,122 @@ static void set_aside(struct ledger *ledger) {
     ledger->say(ledger->context, "error", text);
 }
 
-static void count_rows(struct ledger *ledger) {
-    sqlite3_stmt *query;
-    static const char counts[] = "SELECT count(*), coalesce(max(id), 0), (SELECT coalesce(max(id), 0) FROM hit) FROM machine";
-    if (sqlite3_prepare_v2(ledger->db, counts, -1, &query, NULL) != SQLITE_OK)
-        return;
-    if (sqlite3_step(query) == SQLITE_ROW) {
-        ledger->machines = (uint64_t)sqlite3_column_int64(query, 0);
-        ledger->highest_machine = sqlite3_column_int64(query, 1);
-        ledger->next_hit = sqlite3_column_int64(query, 2) + 1;
+/* Machines' entries of after their numbers were last written. */
+static bool recount(struct ledger *ledger) {
+    sqlite3_stmt *find = statement(ledger, NOTE_FIND), *batches = statement(ledger, BATCHES_FROM);
+    if (find == NULL || batches == NULL)
+        return false;
+    sqlite3_bind_text(find, 1, "machines", -1, SQLITE_STATIC);
+    int64_t from = run(ledger, find) == SQLITE_ROW ? sqlite3_column_int64(find, 0) : 0;
+    sqlite3_reset(find);
+    ledger->next_entry = from > ledger->next_entry ? from : ledger->next_entry;
+    sqlite3_bind_int64(batches, 1, from);
+    int rc, got = 0;
+    while ((rc = run(ledger, batches)) == SQLITE_ROW && got == 0) {
+        struct entry entry;
+        got = batch_open(ledger->reader, sqlite3_column_blob(batches, 0), (size_t)sqlite3_column_bytes(batches, 0));
+        while (got == 0 && (got = batch_next(ledger->reader, &entry)) == 1)
+            got = entry.gone || machines_enter(ledger->machines, &entry, entry.ts_us) ? 0 : -ENOMEM;
     }
-    sqlite3_finalize(query);
+    sqlite3_reset(batches);
+    if (got < 0)
+        ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+    return got == 0 && rc == SQLITE_DONE;
+}
+
+/* Enters the repeats of a window that was open when the writer ended without closing it. False: a failure. */
+static bool adopt(struct ledger *ledger, struct finder *finder, struct entry *entry) {
+    struct entry whole = *entry;
+    if (entry->repeats != 0) {
+        int rc = finder_find(finder, entry->repeats, &whole);
+        if (rc == SQLITE_DONE) {
+            ledger->lost += entry->count;
+            return true;
+        }
+        if (rc != SQLITE_ROW) {
+            ledger->error = rc;
+            return false;
+        }
+        whole.ts_us = entry->ts_us;
+        whole.count = entry->count;
+    }
+    if (!batch_add(ledger->batch, &whole) || !machines_enter(ledger->machines, &whole, whole.ts_us)) {
+        ledger->error = SQLITE_NOMEM;
+        return false;
+    }
+    return batch_entries(ledger->batch) < BATCH_ENTRIES || write_batch(ledger);
+}
+
+static bool adopt_progress(struct ledger *ledger) {
+    sqlite3_stmt *all = statement(ledger, PROGRESS_ALL);
+    struct finder *finder = finder_new(ledger->db);
+    int rc = SQLITE_DONE, got = 0;
+    bool well = all != NULL && finder != NULL;
+    while (well && (rc = run(ledger, all)) == SQLITE_ROW) {
+        struct entry entry;
+        got = batch_open(ledger->reader, sqlite3_column_blob(all, 0), (size_t)sqlite3_column_bytes(all, 0));
+        while (well && got == 0 && (got = batch_next(ledger->reader, &entry)) == 1) {
+            well = adopt(ledger, finder, &entry);
+            got = 0;
+        }
+        if (got < 0)
+            ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+        well = well && got == 0;
+    }
+    sqlite3_reset(all);
+    finder_free(finder);
+    return well && rc == SQLITE_DONE && write_batch(ledger) &&
+           fine(ledger, sqlite3_exec(ledger->db, "DELETE FROM progress", NULL, NULL, NULL));
+}
+
+/* What the last writer left unfinished, in one transaction. False: a failure, in ledger->error. */
+static bool take_over(struct ledger *ledger) {
+    sqlite3_stmt *last = NULL;
+    static const char query[] = "SELECT id + entries FROM batch ORDER BY id DESC LIMIT 1";
+    if (!fine(ledger, machines_open(ledger->machines, ledger->db)) ||
+        !fine(ledger, sqlite3_prepare_v2(ledger->db, query, -1, &last, NULL)))
+        return false;
+    ledger->next_entry = sqlite3_step(last) == SQLITE_ROW ? sqlite3_column_int64(last, 0) : 1;
+    sqlite3_finalize(last);
+    if (!fine(ledger, sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL)))
+        return false;
+    bool well = recount(ledger) && adopt_progress(ledger) && write_machines(ledger) &&
+                fine(ledger, sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL));
+    machines_settle(ledger->machines, well);
+    batch_clear(ledger->batch);
+    ledger->batch_rows = 0;
+    return well;
+}
+
+/* Opens the book, and takes over what is in it. An SQLite result code. */
+static int try_book(struct ledger *ledger) {
+    int64_t migrated = 0;
+    char text[4400];
+    ledger->error = ledger_schema_open(&ledger->db, ledger->path, true, &migrated);
+    if (ledger->error != SQLITE_OK)
+        return ledger->error;
+    if (migrated > 0) {
+        snprintf(text, sizeof text, "ledger %s: %lld entries of an earlier version taken over", ledger->path, (long long)migrated);
+        ledger->say(ledger->context, "info", text);
+    }
+    if (take_over(ledger))
+        return SQLITE_OK;
+    int rc = ledger->error;
+    close_book(ledger);
+    return rc == SQLITE_OK ? SQLITE_ERROR : rc;
 }
 
 static void open_book(struct ledger *ledger) {
-    int rc = ledger_schema_open(&ledger->db, ledger->path, true);
+    ledger->epoch++;
+    ledger->pruned_to = 0;
+    int rc = try_book(ledger);
     if (ledger_schema_damaged(rc)) {
         set_aside(ledger);
-        rc = ledger_schema_open(&ledger->db, ledger->path, true);
+        rc = try_book(ledger);
     }
-    ledger->epoch++;
-    ledger->rule_epoch++;
     ledger->error = rc;
-    if (rc == SQLITE_OK) {
-        count_rows(ledger);
+    if (rc == SQLITE_OK)
         return;
-    }
     ledger->try_again = time(NULL) + RETRY_SECONDS;
     char text[4400];
     snprintf(text, sizeof text, "ledger %s: %s; hits are logged, but not entered", ledger->path, sqlite3_errstr(rc));
@@ -168,14 +433,18 @@ struct ledger *ledger_new(const char *path, ledger_say *say, void *context) {
     if (ledger == NULL)
         return NULL;
     ledger->path = strdup(path);
+    ledger->batch = batch_new();
+    ledger->progress = batch_new();
+    ledger->reader = batch_reader_new();
+    ledger->machines = machines_new();
     ledger->say = say;
     ledger->context = context;
     ledger->keep_us = ledger->max_octets = INT64_MAX;
-    if (ledger->path == NULL) {
-        free(ledger);
-        return NULL;
-    }
-    return ledger;
+    if (ledger->path != NULL && ledger->batch != NULL && ledger->progress != NULL && ledger->reader != NULL &&
+        ledger->machines != NULL)
+        return ledger;
+    ledger_free(ledger);
+    return NULL;
 }
 
 void ledger_limits(struct ledger *ledger, int64_t keep_seconds, int64_t max_octets) {
@@ -184,94 +453,30 @@ void ledger_limits(struct ledger *ledger, int64_t keep_seconds, int64_t max_octe
 }
 
 uint64_t ledger_machines(const struct ledger *ledger) {
-    return ledger->machines;
+    return machines_count(ledger->machines);
 }
 
 uint64_t ledger_lost(const struct ledger *ledger) {
     return ledger->lost;
 }
 
-/* --- batches --- */
-
-/* After a failure: what the batch entered is gone, and a damaged book is replaced. */
-static void give_up_batch(struct ledger *ledger) {
-    ledger->lost += ledger->batch_hits;
-    if (ledger->in_batch)
-        sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
-    ledger->in_batch = false;
-    ledger->batch_hits = ledger->batch_rows = 0;
-    ledger->rule_epoch++;
-    if (ledger_schema_damaged(ledger->error)) {
-        close_book(ledger);
-        open_book(ledger);
-    }
-}
-
-static bool begin_batch(struct ledger *ledger) {
-    if (ledger->db == NULL)
-        return false;
-    if (ledger->in_batch)
-        return true;
-    int rc = sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
-    ledger->in_batch = rc == SQLITE_OK;
-    if (!ledger->in_batch) {
-        ledger->error = rc;
-        give_up_batch(ledger);
-    }
-    return ledger->in_batch;
-}
-
-static int64_t octets_used(struct ledger *ledger) {
-    int64_t pages[3] = {0};
-    static const char *const pragmas[] = {"PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size"};
-    for (int i = 0; i < 3; i++) {
-        sqlite3_stmt *query;
-        if (sqlite3_prepare_v2(ledger->db, pragmas[i], -1, &query, NULL) == SQLITE_OK && sqlite3_step(query) == SQLITE_ROW)
-            pages[i] = sqlite3_column_int64(query, 0);
-        sqlite3_finalize(query);
-    }
-    return (pages[0] - pages[1]) * pages[2];
-}
-
-/* Takes out at most `rows` hits from before `before_us`, and the machines that have none left. False: a failure. */
-static bool prune(struct ledger *ledger, int64_t before_us, int64_t rows) {
-    sqlite3_stmt *oldest = statement(ledger, HITS_OLDEST), *less = statement(ledger, ROWS_LESS);
-    sqlite3_stmt *gone = statement(ledger, MACHINE_GONE), *retro = statement(ledger, RETRO_GONE);
-    if (oldest == NULL || less == NULL || gone == NULL || retro == NULL)
-        return false;
-    sqlite3_bind_int64(oldest, 1, before_us);
-    sqlite3_bind_int64(oldest, 2, rows);
-    bool fine = true;
-    int rc;
-    while ((rc = run(ledger, oldest)) == SQLITE_ROW && fine) {
-        int64_t machine = sqlite3_column_int64(oldest, 0);
-        sqlite3_bind_int64(less, 1, machine);
-        sqlite3_bind_int64(gone, 1, machine);
-        sqlite3_bind_int64(retro, 1, machine);
-        fine = run_once(ledger, less) && run_once(ledger, gone);
-        if (fine && sqlite3_changes(ledger->db) > 0) {
-            ledger->machines--;
-            fine = run_once(ledger, retro);
-        }
-    }
-    sqlite3_reset(oldest);
-    return fine && (rc == SQLITE_DONE || rc == SQLITE_ROW);
-}
+/* --- committing --- */
 
 void ledger_commit(struct ledger *ledger) {
-    if (!ledger->in_batch)
+    if ((!ledger->in_batch && batch_entries(ledger->batch) == 0) || !begin_batch(ledger))
         return;
+    bool well = write_batch(ledger);
     /* A book at its size lets go of as much as it takes in. */
-    bool fine = true;
-    if (ledger->batch_rows > 0 && octets_used(ledger) > ledger->max_octets)
-        fine = prune(ledger, INT64_MAX, (int64_t)ledger->batch_rows * 2);
-    int rc = fine ? sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL) : SQLITE_ERROR;
-    if (rc != SQLITE_OK) {
-        if (fine)
-            ledger->error = rc;
+    if (well && ledger->batch_rows > 0 && octets_used(ledger) > ledger->max_octets)
+        well = prune(ledger, INT64_MAX, (int64_t)ledger->batch_rows * 2) && write_machines(ledger);
+    if (well && machines_full(ledger->machines))
+        well = write_machines(ledger);
+    well = well && fine(ledger, machines_write(ledger->machines));
+    if (!well || !fine(ledger, sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL))) {
         give_up_batch(ledger);
         return;
     }
+    machines_settle(ledger->machines, true);
     ledger->in_batch = false;
     ledger->batch_hits = ledger->batch_rows = 0;
 }
@@ -279,8 +484,13 @@ void ledger_commit(struct ledger *ledger) {
 void ledger_free(struct ledger *ledger) {
     if (ledger == NULL)
         return;
-    ledger_commit(ledger);
+    if (ledger->batch != NULL && ledger->machines != NULL)
+        ledger_commit(ledger);
     close_book(ledger);
+    batch_free(ledger->batch);
+    batch_free(ledger->progress);
+    batch_reader_free(ledger->reader);
+    machines_free(ledger->machines);
     free(ledger->path);
     free(ledger);
 }
@@ -297,18 +507,24 @@ static void complain(struct ledger *ledger) {
     ledger->complain_again = now + COMPLAINT_SECONDS;
 }
 
+/* Lets go of what is too old or too much, a step. False: a failure. */
+static bool prune_step(struct ledger *ledger, int64_t now_us) {
+    int64_t keep_us = ledger->keep_us, slack_us = keep_us / 16 < CUT_SLACK_US ? keep_us / 16 : CUT_SLACK_US;
+    if (keep_us < now_us &&
+        (!prune(ledger, now_us - keep_us, PRUNE_ENTRIES) || !cut(ledger, now_us - keep_us, now_us - keep_us - slack_us)))
+        return false;
+    return octets_used(ledger) <= ledger->max_octets || prune(ledger, INT64_MAX, PRUNE_ENTRIES);
+}
+
 void ledger_tend(struct ledger *ledger, uint64_t now_us) {
     complain(ledger);
     if (ledger->db == NULL && time(NULL) >= ledger->try_again)
         open_book(ledger);
-    if (ledger->db == NULL || !begin_batch(ledger))
+    ledger_commit(ledger);
+    if (!begin_batch(ledger))
         return;
-    bool fine = true;
-    if (ledger->keep_us < (int64_t)now_us)
-        fine = prune(ledger, (int64_t)now_us - ledger->keep_us, PRUNE_ROWS);
-    if (fine && octets_used(ledger) > ledger->max_octets)
-        fine = prune(ledger, INT64_MAX, PRUNE_ROWS);
-    if (!fine) {
+    bool well = prune_step(ledger, (int64_t)now_us) && (!machines_dirty(ledger->machines) || write_machines(ledger));
+    if (!well) {
         give_up_batch(ledger);
         return;
     }
@@ -321,178 +537,93 @@ void ledger_tend(struct ledger *ledger, uint64_t now_us) {
 
 /* --- entering --- */
 
-static void bind_phrase(sqlite3_stmt *to, int at, const struct phrase *phrase) {
-    if (phrase == NULL)
-        sqlite3_bind_null(to, at);
-    else
-        sqlite3_bind_text(to, at, phrase->text, (int)phrase->length, SQLITE_STATIC);
+static struct piece piece_of(const struct phrase *phrase) {
+    return phrase == NULL ? (struct piece){NULL, 0} : (struct piece){phrase->text, phrase->length};
 }
 
-static void bind_name(sqlite3_stmt *to, int at, const uint8_t *wire) {
-    char name[NAME_TEXT_MAX];
+static struct piece piece_of_name(const uint8_t *wire) {
+    uint32_t length = 0;
     if (wire == NULL)
-        sqlite3_bind_null(to, at);
-    else
-        sqlite3_bind_text(to, at, name, (int)name_to_text(wire, name), SQLITE_TRANSIENT);
+        return (struct piece){NULL, 0};
+    while (wire[length] != 0)
+        length += wire[length] + 1u;
+    return (struct piece){(const char *)wire, length + 1};
 }
 
-enum { KEY_MAX = 17 };
-
-static int machine_key(uint8_t key[KEY_MAX], const struct hit *hit) {
-    key[0] = hit->who.has_mac ? 'm' : 'a';
-    if (hit->who.has_mac)
-        memcpy(key + 1, hit->who.mac, 6);
-    else
-        memcpy(key + 1, hit->client.bytes, 16);
-    return hit->who.has_mac ? 7 : 17;
+static void entry_of(struct entry *entry, const struct hit *hit) {
+    const struct card *card = hit->card;
+    const char *identity = card->identity->text;
+    *entry = (struct entry){.ts_us = hit->ts_us,
+                            .count = hit->count,
+                            .client = hit->client,
+                            .has_mac = hit->who.has_mac,
+                            .protocol = hit->protocol,
+                            .qtype = hit->qtype,
+                            .hostname = piece_of(hit->who.hostname),
+                            .qname = piece_of_name(hit->qname),
+                            .via = piece_of_name(hit->via),
+                            .front = {identity, card->rule_at},
+                            .rule = {identity + card->rule_at, card->rule_end - card->rule_at},
+                            .back = {identity + card->rule_end, card->identity->length - card->rule_end},
+                            .details = piece_of(card->details),
+                            .answer = piece_of(hit->answer)};
+    memcpy(entry->mac, hit->who.mac, sizeof entry->mac);
 }
 
-/* The machine's id, new or old, with one row more; 0: failed. */
-static int64_t enter_machine(struct ledger *ledger, const struct hit *hit, const char *address, int address_length) {
-    sqlite3_stmt *upsert = statement(ledger, MACHINE);
-    uint8_t key[KEY_MAX];
-    char mac[LINE_MAC_LENGTH + 1];
-    if (upsert == NULL)
+int64_t ledger_hit(struct ledger *ledger, const struct hit *hit) {
+    struct entry entry;
+    if (ledger->db == NULL) {
+        ledger->lost += hit->count;
         return 0;
-    sqlite3_bind_blob(upsert, 1, key, machine_key(key, hit), SQLITE_STATIC);
-    if (hit->who.has_mac) {
-        line_mac(mac, hit->who.mac);
-        sqlite3_bind_text(upsert, 2, mac, LINE_MAC_LENGTH, SQLITE_STATIC);
-    } else {
-        sqlite3_bind_null(upsert, 2);
     }
-    sqlite3_bind_text(upsert, 3, address, address_length, SQLITE_STATIC);
-    bind_phrase(upsert, 4, hit->who.hostname);
-    sqlite3_bind_int64(upsert, 5, (int64_t)hit->first_ts_us);
-    int64_t id = run(ledger, upsert) == SQLITE_ROW ? sqlite3_column_int64(upsert, 0) : 0;
-    sqlite3_reset(upsert);
-    if (id > ledger->highest_machine) {
-        ledger->highest_machine = id;
-        ledger->machines++;
-    }
-    return id;
-}
-
-/* Text columns by which readers choose, out of the card's own JSON. */
-static void bind_member(sqlite3_stmt *to, int at, const json_t *members, const char *name) {
-    const char *text = json_string_value(json_object_get(members, name));
-    if (text == NULL)
-        sqlite3_bind_null(to, at);
-    else
-        sqlite3_bind_text(to, at, text, -1, SQLITE_TRANSIENT);
-}
-
-static int64_t add_rule(struct ledger *ledger, const struct card *card) {
-    sqlite3_stmt *add = statement(ledger, RULE_ADD);
-    struct text text = {0};
-    text_put(&text, "{", 1);
-    text_put(&text, card->identity->text, card->identity->length);
-    text_put(&text, card->details->text, card->details->length);
-    text_put(&text, "}", 1);
-    json_t *members = text.failed ? NULL : json_loadb(text.data, text.length, 0, NULL);
-    text_free(&text);
-    int64_t id = 0;
-    if (add != NULL && members != NULL) {
-        sqlite3_bind_int64(add, 1, card->hash);
-        bind_phrase(add, 2, card->identity);
-        bind_phrase(add, 3, card->details);
-        bind_member(add, 4, members, "zone");
-        bind_member(add, 5, members, "family");
-        if (run_once(ledger, add))
-            id = sqlite3_last_insert_rowid(ledger->db);
-    }
-    json_decref(members);
-    return id;
-}
-
-static int64_t enter_rule(struct ledger *ledger, struct card *card) {
-    if (card->ledger_row != 0 && card->ledger_epoch == ledger->rule_epoch)
-        return card->ledger_row;
-    sqlite3_stmt *find = statement(ledger, RULE_FIND);
-    if (find == NULL)
-        return 0;
-    sqlite3_bind_int64(find, 1, card->hash);
-    bind_phrase(find, 2, card->identity);
-    bind_phrase(find, 3, card->details);
-    int rc = run(ledger, find);
-    int64_t id = rc == SQLITE_ROW ? sqlite3_column_int64(find, 0) : 0;
-    sqlite3_reset(find);
-    if (rc == SQLITE_DONE)
-        id = add_rule(ledger, card);
-    card->ledger_row = id;
-    card->ledger_epoch = ledger->rule_epoch;
-    return id;
-}
-
-/* The last query's columns, from `at` on: proto, hostname, qname, qtype, answer, via. */
-static void bind_query(sqlite3_stmt *to, int at, const struct hit *hit) {
-    sqlite3_bind_int(to, at, (int)hit->protocol);
-    bind_phrase(to, at + 1, hit->who.hostname);
-    bind_name(to, at + 2, hit->qname);
-    sqlite3_bind_int(to, at + 3, hit->qtype);
-    bind_phrase(to, at + 4, hit->answer);
-    bind_name(to, at + 5, hit->via);
-}
-
-/* A new row; its id, 0: failed. */
-static int64_t add_hit(struct ledger *ledger, const struct hit *hit) {
-    char address[IP_TEXT_MAX];
-    int address_length = (int)ip_to_text(&hit->client, address);
-    int64_t rule = enter_rule(ledger, hit->card);
-    int64_t machine = rule == 0 ? 0 : enter_machine(ledger, hit, address, address_length);
-    sqlite3_stmt *add = statement(ledger, HIT_ADD);
-    if (machine == 0 || add == NULL)
-        return 0;
-    sqlite3_bind_int64(add, 1, ledger->next_hit);
-    sqlite3_bind_int64(add, 2, machine);
-    sqlite3_bind_int64(add, 3, rule);
-    sqlite3_bind_int64(add, 4, (int64_t)hit->ts_us);
-    sqlite3_bind_int64(add, 5, (int64_t)hit->count);
-    sqlite3_bind_text(add, 6, address, address_length, SQLITE_STATIC);
-    bind_query(add, 7, hit);
-    if (!run_once(ledger, add))
-        return 0;
-    ledger->batch_rows++;
-    return ledger->next_hit++;
-}
-
-/* False: the row is not there any more, or a failure. */
-static bool update_hit(struct ledger *ledger, const struct hit *hit, int64_t id) {
-    sqlite3_stmt *update = statement(ledger, HIT_UPDATE);
-    if (update == NULL)
-        return false;
-    sqlite3_bind_int64(update, 1, id);
-    sqlite3_bind_int64(update, 2, (int64_t)hit->ts_us);
-    sqlite3_bind_int64(update, 3, (int64_t)hit->count);
-    bind_query(update, 4, hit);
-    return run_once(ledger, update) && sqlite3_changes(ledger->db) > 0;
-}
-
-void ledger_hit(struct ledger *ledger, const struct hit *hit, bool final, int64_t *row) {
-    if (!begin_batch(ledger)) {
-        ledger->lost += final ? hit->count : 0;
-        return;
-    }
-    int64_t id = *row & (((int64_t)1 << ROW_EPOCH_SHIFT) - 1);
-    ledger->error = SQLITE_OK;
-    bool old = id != 0 && *row >> ROW_EPOCH_SHIFT == (int64_t)ledger->epoch && update_hit(ledger, hit, id);
-    if (!old && ledger->error == SQLITE_OK)
-        id = add_hit(ledger, hit);
-    ledger->batch_hits += final ? hit->count : 0;
-    if (ledger->error != SQLITE_OK || id == 0)
+    entry_of(&entry, hit);
+    ledger->batch_hits += hit->count;
+    if (!batch_add(ledger->batch, &entry) || !machines_enter(ledger->machines, &entry, hit->first_ts_us)) {
+        ledger->error = SQLITE_NOMEM;
         give_up_batch(ledger);
-    else
-        *row = (int64_t)ledger->epoch << ROW_EPOCH_SHIFT | id;
+        return 0;
+    }
+    int64_t id = ledger->next_entry + batch_entries(ledger->batch) - 1;
+    if (batch_entries(ledger->batch) == BATCH_ENTRIES && begin_batch(ledger) && !write_batch(ledger))
+        give_up_batch(ledger);
+    return (int64_t)ledger->epoch << ROW_EPOCH_SHIFT | id;
+}
+
+void ledger_progress(struct ledger *ledger, const struct hit *hit, int64_t row) {
+    int64_t id = row & (((int64_t)1 << ROW_EPOCH_SHIFT) - 1);
+    struct entry entry = {.repeats = id, .ts_us = hit->ts_us, .count = hit->count};
+    if (!hit->like_first || row >> ROW_EPOCH_SHIFT != (int64_t)ledger->epoch || id <= ledger->pruned_to)
+        entry_of(&entry, hit);
+    batch_add(ledger->progress, &entry); /* no memory: the next second has some, or the window's end */
+}
+
+void ledger_progress_end(struct ledger *ledger, uint32_t chunk) {
+    bool any = batch_entries(ledger->progress) > 0;
+    sqlite3_stmt *put = begin_batch(ledger) ? statement(ledger, any ? PROGRESS_PUT : PROGRESS_GONE) : NULL;
+    if (put != NULL) {
+        struct piece octets = batch_octets(ledger->progress);
+        sqlite3_bind_int64(put, 1, chunk);
+        if (any)
+            sqlite3_bind_blob(put, 2, octets.text, (int)octets.length, SQLITE_STATIC);
+        if (!run_once(ledger, put))
+            give_up_batch(ledger);
+    }
+    batch_clear(ledger->progress);
 }
 
 /* --- notes --- */
 
+static void bind_key(sqlite3_stmt *to, const struct hit *hit) {
+    uint8_t key[MACHINE_KEY_MAX];
+    int length = machine_key(key, &hit->client, hit->who.has_mac ? hit->who.mac : NULL);
+    sqlite3_bind_blob(to, 1, key, length, SQLITE_TRANSIENT);
+}
+
 uint64_t ledger_retro(struct ledger *ledger, const struct hit *hit, uint64_t rule_hash) {
     sqlite3_stmt *find = ledger->db == NULL ? NULL : statement(ledger, RETRO_FIND);
-    uint8_t key[KEY_MAX];
     if (find == NULL)
         return 0;
-    sqlite3_bind_blob(find, 1, key, machine_key(key, hit), SQLITE_STATIC);
+    bind_key(find, hit);
     sqlite3_bind_int64(find, 2, (int64_t)rule_hash);
     uint64_t until = run(ledger, find) == SQLITE_ROW ? (uint64_t)sqlite3_column_int64(find, 0) : 0;
     sqlite3_reset(find);
@@ -500,14 +631,16 @@ uint64_t ledger_retro(struct ledger *ledger, const struct hit *hit, uint64_t rul
 }
 
 void ledger_note_retro(struct ledger *ledger, const struct hit *hit, uint64_t rule_hash, uint64_t until_us) {
-    sqlite3_stmt *note = begin_batch(ledger) ? statement(ledger, RETRO_NOTE) : NULL;
-    uint8_t key[KEY_MAX];
-    if (note == NULL)
+    if (!begin_batch(ledger))
         return;
-    sqlite3_bind_blob(note, 1, key, machine_key(key, hit), SQLITE_STATIC);
-    sqlite3_bind_int64(note, 2, (int64_t)rule_hash);
-    sqlite3_bind_int64(note, 3, (int64_t)until_us);
-    if (!run_once(ledger, note))
+    bool known = fine(ledger, machines_write(ledger->machines));
+    sqlite3_stmt *note = known ? statement(ledger, RETRO_NOTE) : NULL;
+    if (note != NULL) {
+        bind_key(note, hit);
+        sqlite3_bind_int64(note, 2, (int64_t)rule_hash);
+        sqlite3_bind_int64(note, 3, (int64_t)until_us);
+    }
+    if (!done(ledger, note))
         give_up_batch(ledger);
 }
 
@@ -522,11 +655,6 @@ bool ledger_hunted(struct ledger *ledger, const char *snapshot_id) {
 }
 
 void ledger_note_hunted(struct ledger *ledger, const char *snapshot_id) {
-    sqlite3_stmt *put = begin_batch(ledger) ? statement(ledger, NOTE_PUT) : NULL;
-    if (put == NULL)
-        return;
-    sqlite3_bind_text(put, 1, "hunted", -1, SQLITE_STATIC);
-    sqlite3_bind_text(put, 2, snapshot_id, -1, SQLITE_TRANSIENT);
-    if (!run_once(ledger, put))
+    if (begin_batch(ledger) && !put_note(ledger, "hunted", snapshot_id))
         give_up_batch(ledger);
 }

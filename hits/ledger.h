@@ -1,9 +1,10 @@
 /* hits/ledger.h: the book of infected machines and their hits: SQLite in STATE/ledger.db.
  *
- * A row for every line of the hit log, and one for each open window, brought up to date each second; so counts add up here as they
- * do in the log. Written in batches by the writer's thread alone: a batch is committed before its lines are written, so after a
- * kill -9 every hit that the log holds is here. (WAL, synchronous=NORMAL: a process that dies loses no commit; a machine that loses
- * power may lose the last ones, never the book.) Bounded by age and by size, oldest out first.
+ * An entry for every line of the hit log, and one for each open window that has repeats, brought up to date each second; so counts
+ * add up here as they do in the log. Written in batches by the writer's thread alone: a batch is one row (hits/ledger_batch.h),
+ * committed before its lines are written, so after a kill -9 every hit that the log holds is here. (WAL, synchronous=NORMAL: a
+ * process that dies loses no commit; a machine that loses power may lose the last ones, never the book.) Bounded by age and by
+ * size, oldest out first; by age a batch is cut when it holds entries an hour (or a sixteenth of `keep`, if that is less) too old.
  * A damaged book is set aside as ledger.db.damaged-TIME, a new one begun, and that said. Reading: hits/ledger_query.h. */
 #ifndef SUNDEW_HITS_LEDGER_H
 #define SUNDEW_HITS_LEDGER_H
@@ -21,10 +22,16 @@ struct ledger *ledger_new(const char *path, ledger_say *say, void *context);
 void ledger_free(struct ledger *ledger); /* commits; NULL is nothing */
 void ledger_limits(struct ledger *ledger, int64_t keep_seconds, int64_t max_octets);
 
-/* Enters a hit, or with *row (from an earlier call) brings its count and last query up to date. *row becomes the row's; it stays
- * good whatever happens to the book. `final`: the row will not be brought up to date again; if it can't be entered, hit->count hits
- * are lost. */
-void ledger_hit(struct ledger *ledger, const struct hit *hit, bool final, int64_t *row);
+/* Enters a hit, or a closed window's repeats. Returns a note on the entry for ledger_progress, good whatever happens to the book;
+ * 0: it could not be entered, and is counted as lost. */
+int64_t ledger_hit(struct ledger *ledger, const struct hit *hit);
+
+/* The repeats so far of windows that are open, a chunk of windows at a time: ledger_progress for each that has any, then
+ * ledger_progress_end, which puts them in the place of what the chunk had before. `row`: what ledger_hit returned for the window's
+ * first hit; where hit->like_first, only the difference is written. A window whose last repeats are entered by ledger_hit must be
+ * out of its chunk by the same commit. */
+void ledger_progress(struct ledger *ledger, const struct hit *hit, int64_t row);
+void ledger_progress_end(struct ledger *ledger, uint32_t chunk);
 
 /* Ends the batch; all that was entered since the last call stays. */
 void ledger_commit(struct ledger *ledger);

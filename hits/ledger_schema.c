@@ -6,27 +6,23 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hits/ledger_migrate.h"
 #include "hits/ledger_schema.h"
 
 /* machine.key: 'm' and 6 octets of a MAC, or 'a' and 16 octets of an address where no MAC is known.
- * machine.rows: hits that refer to it; at 0 it goes.
- * rule.identity, rule.details: JSON members as in the log (hits/hit.h, struct card).
- * retro.until_us: hits in retrospect were told up to then. */
-static const char schema[] =
-    "CREATE TABLE machine(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, mac TEXT, address TEXT NOT NULL, hostname TEXT,"
-    " first_us INTEGER NOT NULL, rows INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE rule(id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, identity TEXT NOT NULL, details TEXT NOT NULL,"
-    " zone TEXT NOT NULL, family TEXT) STRICT;"
-    "CREATE INDEX rule_hash ON rule(hash);"
-    "CREATE TABLE hit(id INTEGER PRIMARY KEY, machine INTEGER NOT NULL, rule INTEGER NOT NULL, ts_us INTEGER NOT NULL,"
-    " count INTEGER NOT NULL, client TEXT NOT NULL, proto INTEGER NOT NULL, hostname TEXT, qname TEXT NOT NULL,"
-    " qtype INTEGER NOT NULL, answer TEXT, via TEXT) STRICT;"
-    "CREATE INDEX hit_ts ON hit(ts_us);"
-    "CREATE TABLE retro(machine INTEGER NOT NULL, rule_hash INTEGER NOT NULL, until_us INTEGER NOT NULL,"
-    " PRIMARY KEY(machine, rule_hash)) STRICT, WITHOUT ROWID;"
+ * machine.rows: entries that are its own, of those before note 'machines'; at 0 it goes.
+ * batch.id: of its first entry; the others follow by one. first_us, last_us: from when to when; data: hits/ledger_batch.h.
+ * progress.data: repeats so far of the windows that are open, as entries, a row for each chunk of windows that has any.
+ * retro.until_us: hits in retrospect were told up to then.
+ * note: 'hunted', a snapshot's id; 'machines', the id up to which machine.rows counts. */
+#define MACHINE_TABLES                                                                                                             \
+    "CREATE TABLE machine(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, mac TEXT, address TEXT NOT NULL, hostname TEXT,"       \
+    " first_us INTEGER NOT NULL, rows INTEGER NOT NULL) STRICT;"                                                                   \
+    "CREATE TABLE retro(machine INTEGER NOT NULL, rule_hash INTEGER NOT NULL, until_us INTEGER NOT NULL,"                          \
+    " PRIMARY KEY(machine, rule_hash)) STRICT, WITHOUT ROWID;"                                                                     \
     "CREATE TABLE note(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
-    "PRAGMA application_id=1398099524; PRAGMA user_version=1;";
-_Static_assert(LEDGER_APPLICATION == 1398099524 && LEDGER_VERSION == 1, "the schema names both");
+static const char schema[] = MACHINE_TABLES LEDGER_BATCH_TABLES LEDGER_STAMP;
+_Static_assert(LEDGER_APPLICATION == 1398099524 && LEDGER_VERSION == 2, "the schema names both");
 
 bool ledger_schema_damaged(int rc) {
     return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
@@ -68,13 +64,13 @@ static int quick_check(sqlite3 *db) {
     return rc == SQLITE_INTERRUPT ? SQLITE_OK : rc;
 }
 
-static int prepare(sqlite3 *db, bool create) {
+static int prepare(sqlite3 *db, bool create, int64_t *migrated) {
     int version = -1;
     sqlite3_busy_timeout(db, LEDGER_BUSY_MS);
     if (create) {
         int rc = sqlite3_exec(db,
                               "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                              "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384;",
+                              "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;",
                               NULL, NULL, NULL);
         if (rc != SQLITE_OK)
             return rc;
@@ -92,12 +88,19 @@ static int prepare(sqlite3 *db, bool create) {
     }
     if (rc == SQLITE_OK && version == 0)
         return SQLITE_EMPTY; /* the writer is about to begin it */
+    if (rc == SQLITE_OK && version == LEDGER_ROWS_VERSION && !create)
+        return SQLITE_BUSY; /* the writer is about to bring it up to date */
+    if (rc == SQLITE_OK && version == LEDGER_ROWS_VERSION) {
+        rc = quick_check(db);
+        return rc == SQLITE_OK ? ledger_migrate(db, migrated) : rc;
+    }
     if (rc == SQLITE_OK && version != LEDGER_VERSION)
         rc = SQLITE_NOTADB;
     return rc == SQLITE_OK && create ? quick_check(db) : rc;
 }
 
-int ledger_schema_open(sqlite3 **db, const char *path, bool create) {
+int ledger_schema_open(sqlite3 **db, const char *path, bool create, int64_t *migrated) {
+    *migrated = 0;
     int flags = create ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
     if (!create && access(path, F_OK) != 0 && errno == ENOENT) {
         *db = NULL;
@@ -105,7 +108,7 @@ int ledger_schema_open(sqlite3 **db, const char *path, bool create) {
     }
     int rc = sqlite3_open_v2(path, db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK)
-        rc = prepare(*db, create);
+        rc = prepare(*db, create, migrated);
     if (rc != SQLITE_OK) {
         sqlite3_close(*db);
         *db = NULL;

@@ -114,9 +114,29 @@ const struct record *ring_peek(struct ring *ring) {
     }
 }
 
+size_t ring_list(struct ring *ring, const struct record **records, size_t most) {
+    if (ring_peek(ring) == NULL)
+        return 0;
+    uint64_t at = atomic_load_explicit(&ring->tail, memory_order_relaxed);
+    size_t count = 0;
+    while (count < most && at != ring->head_seen) {
+        size_t offset = (size_t)at & (ring->size - 1);
+        const struct record *record = (const void *)(ring->data + offset);
+        at += record->size == 0 ? ring->size - offset : record->size;
+        if (record->size != 0)
+            records[count++] = record;
+    }
+    return count;
+}
+
 void ring_drop(struct ring *ring) {
     uint64_t tail = atomic_load_explicit(&ring->tail, memory_order_relaxed);
-    const struct record *record = (const void *)(ring->data + ((size_t)tail & (ring->size - 1)));
+    size_t at = (size_t)tail & (ring->size - 1);
+    const struct record *record = (const void *)(ring->data + at);
+    if (record->size == 0) { /* the oldest lies at the beginning: it came of ring_list */
+        tail += ring->size - at;
+        record = (const void *)ring->data;
+    }
     atomic_store_explicit(&ring->tail, tail + record->size, memory_order_release);
 }
 

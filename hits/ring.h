@@ -20,6 +20,8 @@ bool ring_put(struct ring *ring, const struct record *record);
 /* Consumer. ring_peek: the oldest record, in place, or NULL; ring_drop gives it back. ring_sleep: true if the ring is empty and the
  * producer will wake; false if something came meanwhile. */
 const struct record *ring_peek(struct ring *ring);
+/* ring_list: the oldest ones, in place, in order, `most` at most; returns how many. */
+size_t ring_list(struct ring *ring, const struct record **records, size_t most);
 void ring_drop(struct ring *ring);
 bool ring_sleep(struct ring *ring);
 

@@ -18,13 +18,17 @@ enum tally_kind {
     TALLY_SUMMARY,  /* a closing window's repeats */
 };
 
-/* `row` is the teller's own note on the window's summary (the ledger's row), 0 at first, kept from PROGRESS to SUMMARY. */
+/* `row` is the teller's own note on a window (the ledger's), set at FIRST, given back later; 0 at first. */
 typedef void tally_tell(void *context, enum tally_kind kind, const struct hit *hit, int64_t *row);
+/* All of this chunk's windows that have repeats were just told as PROGRESS; there may be none. */
+typedef void tally_chunk(void *context, uint32_t chunk);
 
 struct tally;
 
-/* `limit`: windows open at once. NULL: no memory. */
-struct tally *tally_new(struct cards *cards, struct identities *identities, size_t limit, tally_tell *tell, void *context);
+/* `limit`: windows open at once. NULL: no memory. Windows live in chunks of TALLY_CHUNK. */
+enum { TALLY_CHUNK = 512 };
+struct tally *tally_new(struct cards *cards, struct identities *identities, size_t limit, tally_tell *tell, tally_chunk *chunk,
+                        void *context);
 void tally_free(struct tally *tally); /* tells nothing: tally_flush first */
 
 /* Times in monotonic milliseconds. Changing `repeat` closes all windows. */
@@ -33,8 +37,13 @@ void tally_hit(struct tally *tally, const struct record *record, struct card *ca
 void tally_expire(struct tally *tally, uint64_t now_ms);
 uint64_t tally_due(const struct tally *tally); /* when the next window closes; 0: none is open */
 
-/* Tells PROGRESS of at most `most` windows that have repeats not yet told. True: there are more. */
+/* Asks for the lines of memory that tally_hit will want: a few records ahead, first 0, then 1. */
+void tally_prefetch(const struct tally *tally, const struct record *record, const struct card *card, unsigned step);
+
+/* Tells the PROGRESS of at most `most` chunks that have repeats not yet told. True: there are more. */
 bool tally_progress(struct tally *tally, size_t most);
+/* The same for all chunks that hold the PROGRESS of a window whose SUMMARY was told since: before that is committed. */
+void tally_settle(struct tally *tally);
 void tally_flush(struct tally *tally);
 size_t tally_windows(const struct tally *tally);
 

@@ -99,10 +99,27 @@ static void put_escape(struct text *text, uint32_t code) {
     put_unit(text, code);
 }
 
+/* How many of the octets, in eights, stand for themselves: 0x20 to 0x7e but for the quote and the backslash. */
+static size_t plain_length(const uint8_t *octets, size_t length) {
+    const uint64_t ones = 0x0101010101010101u, tops = 0x8080808080808080u;
+    size_t at = 0;
+    for (; length - at >= 8; at += 8) {
+        uint64_t word, quote, slash, del;
+        memcpy(&word, octets + at, 8);
+        quote = word ^ ones * '"';
+        slash = word ^ ones * '\\';
+        del = word ^ ones * 0x7f;
+        /* In each of these the lowest octet whose top bit is set is one that is searched for. */
+        if ((((word - ones * 0x20) | word | (quote - ones) | (slash - ones) | (del - ones)) & tops) != 0)
+            break;
+    }
+    return at;
+}
+
 void text_json(struct text *text, const char *string, size_t length) {
     const uint8_t *octets = (const uint8_t *)string;
     text_put(text, "\"", 1);
-    size_t begun = 0, i = 0;
+    size_t begun = 0, i = plain_length(octets, length);
     while (i < length) {
         uint8_t c = octets[i];
         if (c >= 0x20 && c < 0x7f && c != '"' && c != '\\') {
@@ -141,23 +158,28 @@ static void two_digits(char *out, unsigned value) {
 }
 
 void text_time(char out[TIME_LENGTH], uint64_t ts_us) {
-    time_t seconds = (time_t)(ts_us / 1000000);
-    unsigned micros = (unsigned)(ts_us % 1000000);
-    struct tm tm = {0};
-    gmtime_r(&seconds, &tm);
-    unsigned year = (unsigned)tm.tm_year + 1900;
+    uint64_t seconds = ts_us / 1000000;
+    unsigned micros = (unsigned)(ts_us % 1000000), second = (unsigned)(seconds % 86400);
+    /* The Gregorian calendar in eras of 400 years that begin on a 1st of March, so that a leap day is a year's last. */
+    uint64_t days = seconds / 86400 + 719468, era = days / 146097;
+    unsigned day = (unsigned)(days % 146097);
+    unsigned of_era = (day - day / 1460 + day / 36524 - day / 146096) / 365; /* year */
+    unsigned of_year = day - (365 * of_era + of_era / 4 - of_era / 100);     /* day */
+    unsigned shifted = (5 * of_year + 2) / 153;                              /* month, from March on */
+    unsigned month = shifted < 10 ? shifted + 3 : shifted - 9;
+    unsigned year = (unsigned)(era * 400) + of_era + (month <= 2);
     two_digits(out, year / 100);
     two_digits(out + 2, year);
     out[4] = '-';
-    two_digits(out + 5, (unsigned)tm.tm_mon + 1);
+    two_digits(out + 5, month);
     out[7] = '-';
-    two_digits(out + 8, (unsigned)tm.tm_mday);
+    two_digits(out + 8, of_year - (153 * shifted + 2) / 5 + 1);
     out[10] = 'T';
-    two_digits(out + 11, (unsigned)tm.tm_hour);
+    two_digits(out + 11, second / 3600);
     out[13] = ':';
-    two_digits(out + 14, (unsigned)tm.tm_min);
+    two_digits(out + 14, second / 60 % 60);
     out[16] = ':';
-    two_digits(out + 17, (unsigned)tm.tm_sec);
+    two_digits(out + 17, second % 60);
     out[19] = '.';
     two_digits(out + 20, micros / 10000);
     two_digits(out + 22, micros / 100);

@@ -32,8 +32,9 @@ enum {
     WRITER_TICK_MS = 5,          /* between rounds while records come */
     WRITER_CLOSE_MS = 50,        /* windows of repeats close so late at most: many at once, not one by one */
     WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
-    WRITER_ROUND = 65536,        /* records taken from a ring in a round: then timers get their turn */
-    WRITER_PROGRESS = 2000,      /* open windows brought up to date in the ledger between two rounds: some 10 ms */
+    WRITER_ROUND = 65536,        /* records taken from a ring in a round, about: then timers get their turn */
+    WRITER_GROUP = 32,           /* records whose memory is asked for before the first of them is taken */
+    WRITER_PROGRESS = 64,        /* chunks of open windows brought up to date in the ledger between two rounds: some 2 ms */
     WRITER_BATCH = 1 << 18,      /* octets of lines before they are written within a round */
     WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
     WRITER_FLUSH_MS = 1000,      /* that a preview waits for the latest names */
@@ -180,6 +181,7 @@ static uint64_t write_lines(struct log_file *file, struct text *lines, struct co
 
 /* Ends the batch: everything told so far goes out, into the ledger before it stands in the log. */
 static void end_batch(struct writer *writer) {
+    tally_settle(writer->tally);
     ledger_commit(writer->ledger);
     atomic_store_explicit(&writer->machines, ledger_machines(writer->ledger), memory_order_relaxed);
     atomic_store_explicit(&writer->ledger_lost, ledger_lost(writer->ledger), memory_order_relaxed);
@@ -201,9 +203,11 @@ static void end_batch(struct writer *writer) {
 /* tally_tell: one hit, or one summary. */
 static void tell(void *context, enum tally_kind kind, const struct hit *hit, int64_t *row) {
     struct writer *writer = context;
-    ledger_hit(writer->ledger, hit, kind != TALLY_PROGRESS, row);
-    if (kind == TALLY_PROGRESS)
+    if (kind == TALLY_PROGRESS) {
+        ledger_progress(writer->ledger, hit, *row);
         return;
+    }
+    *row = ledger_hit(writer->ledger, hit);
     line_hit(&writer->hit_lines, hit);
     if (writer->hit_lines.failed) { /* no memory for the batch: its lines are gone, and said */
         writer->hit_loss.count++;
@@ -213,6 +217,12 @@ static void tell(void *context, enum tally_kind kind, const struct hit *hit, int
     } else if (writer->hit_lines.length > WRITER_BATCH) {
         end_batch(writer);
     }
+}
+
+/* tally_chunk */
+static void tell_chunk(void *context, uint32_t chunk) {
+    struct writer *writer = context;
+    ledger_progress_end(writer->ledger, chunk);
 }
 
 /* --- records --- */
@@ -273,6 +283,28 @@ static void take(struct writer *writer, const struct record *record) {
     }
 }
 
+/* Takes the oldest records of a ring. What a hit needs lies all over memory, one place leading to the next: asked for step by step
+ * for the whole group, it comes while the others are asked for. */
+static size_t take_group(struct writer *writer, struct ring *ring) {
+    const struct record *records[WRITER_GROUP];
+    const struct card *cards[WRITER_GROUP] = {NULL};
+    uint64_t places[WRITER_GROUP] = {0};
+    size_t count = ring_list(ring, records, WRITER_GROUP);
+    for (unsigned step = 0; step < CARDS_STEPS; step++)
+        for (size_t i = 0; i < count; i++)
+            if (records[i]->kind == RECORD_HIT)
+                cards[i] = cards_ahead(writer->cards, records[i], step, &places[i]);
+    for (unsigned step = 0; step < 2; step++)
+        for (size_t i = 0; i < count; i++)
+            if (cards[i] != NULL)
+                tally_prefetch(writer->tally, records[i], cards[i], step);
+    for (size_t i = 0; i < count; i++) {
+        take(writer, records[i]);
+        ring_drop(ring);
+    }
+    return count;
+}
+
 static uint64_t wall_us(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -298,12 +330,10 @@ static void on_close(uv_timer_t *timer) {
 static bool drain(struct writer *writer) {
     bool any = identities_follow(writer->identities, wall_us());
     for (size_t i = 0; i < writer->ring_count; i++) {
-        const struct record *record;
-        for (unsigned n = 0; n < WRITER_ROUND && (record = ring_peek(writer->rings[i])) != NULL; n++) {
-            take(writer, record);
-            ring_drop(writer->rings[i]);
-            any = true;
-        }
+        size_t taken = 0, got;
+        while (taken < WRITER_ROUND && (got = take_group(writer, writer->rings[i])) > 0)
+            taken += got;
+        any = any || taken > 0;
     }
     end_batch(writer);
     await_close(writer);
@@ -447,7 +477,7 @@ static void on_second(uv_timer_t *timer) {
     if (!writer->ticking)
         identities_follow(writer->identities, wall_us());
     /* At most once around: what becomes dirty meanwhile waits for the next second. */
-    size_t rounds = tally_windows(writer->tally) / WRITER_PROGRESS + 1;
+    size_t rounds = WRITER_WINDOWS / TALLY_CHUNK / WRITER_PROGRESS + 1;
     while (tally_progress(writer->tally, WRITER_PROGRESS) && rounds-- > 0)
         drain(writer);
     end_batch(writer);
@@ -545,7 +575,7 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
                                                    .context = writer});
     if (writer->hunt == NULL)
         return false;
-    writer->tally = tally_new(writer->cards, writer->identities, WRITER_WINDOWS, tell, writer);
+    writer->tally = tally_new(writer->cards, writer->identities, WRITER_WINDOWS, tell, tell_chunk, writer);
     return writer->tally != NULL;
 }
 

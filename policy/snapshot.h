@@ -57,6 +57,10 @@ struct rule_info {
     char reference_text[RULE_REFERENCE_MAX];
 };
 int snapshot_rule(const struct snapshot *snapshot, uint32_t rule, struct rule_info *info); /* 0 or -ENOENT */
+/* Asks for the lines of memory that snapshot_rule will want: with step 0, 1, ..., each a while after the other, and the same
+ * *place. */
+enum { SNAPSHOT_PREFETCH_STEPS = 4 };
+void snapshot_rule_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step, uint64_t *place);
 
 /* Calls back for every rule, in the snapshot's own (deterministic) order; stops at the first non-zero and returns it. */
 int snapshot_each(const struct snapshot *snapshot, int (*each)(void *context, uint32_t rule, const struct rule_info *info),

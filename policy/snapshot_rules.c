@@ -5,6 +5,8 @@
 
 #include "policy/snapshot_private.h"
 
+enum { GUESSES = 12 /* at a rule's bucket, before its place is found by halving */ };
+
 static const char *string_at(const struct snapshot *snapshot, uint64_t offset) {
     return offset > 0 && offset < snapshot->strings_size ? snapshot->strings + offset : NULL;
 }
@@ -84,24 +86,38 @@ static bool open_numbered(const struct snapshot *snapshot, uint64_t number, stru
     return block[0].bucket < block[1].bucket && bucket_open(snapshot, block[0].bucket, view);
 }
 
-/* The bucket that holds an entry, or -ENOENT. Empty buckets, which know no number, are passed over. */
+/* Buckets that so many entries fill, on average. */
+static uint64_t buckets_of(const struct snapshot *snapshot, uint64_t entries) {
+    uint64_t all = snapshot->header->entries;
+    return all == 0 ? 0 : (uint64_t)((unsigned __int128)entries * snapshot->buckets / all);
+}
+
+/* The bucket that holds an entry, or -ENOENT. Empty buckets, which know no number, are passed over. Names are spread evenly by
+ * their hash, so a guess by proportion is off by little; from a few wrong ones on, the rest is halved. */
 static int find_bucket(const struct snapshot *snapshot, uint64_t entry, struct bucket_view *view) {
-    uint64_t low = 0;
-    uint64_t found = snapshot->buckets;
+    uint64_t low = 0, guess = buckets_of(snapshot, entry);
+    unsigned guesses = GUESSES;
     for (uint64_t high = snapshot->buckets; low < high;) {
-        uint64_t middle = low + (high - low) / 2;
+        uint64_t middle = guess < low ? low : guess < high ? guess : high - 1;
+        if (guesses == 0)
+            middle = low + (high - low) / 2;
+        else
+            guesses--;
         uint64_t at = middle;
         while (at < high && !open_numbered(snapshot, at, view))
             at++;
-        if (at < high && view->first <= entry) {
-            found = at;
-            low = at + 1;
-        } else
+        if (at == high || view->first > entry) {
+            uint64_t beyond = at == high ? 1 : buckets_of(snapshot, view->first - entry);
+            guess = middle - (beyond + 1 < middle ? beyond + 1 : middle);
             high = middle;
+        } else if (entry - view->first < view->count) {
+            return 0;
+        } else {
+            low = at + 1;
+            guess = low + buckets_of(snapshot, entry - view->first - view->count);
+        }
     }
-    if (found == snapshot->buckets || !open_numbered(snapshot, found, view) || entry - view->first >= view->count)
-        return -ENOENT;
-    return 0;
+    return -ENOENT;
 }
 
 static int write_domain_text(const struct snapshot *snapshot, const uint8_t *code, uint32_t length, enum match match, char *text) {
@@ -205,6 +221,41 @@ static int fill_rule(const struct snapshot *snapshot, uint64_t rule, struct rule
 int snapshot_rule(const struct snapshot *snapshot, uint32_t rule, struct rule_info *info) {
     int rc = fill_rule(snapshot, rule, info);
     return rc == 0 && fill_cold(snapshot, cold_at(snapshot, rule), info) == NULL ? -ENOENT : rc;
+}
+
+/* The first guess at a rule's bucket is off by many, but says how many: the second is off by few. */
+void snapshot_rule_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step, uint64_t *place) {
+    uint64_t index = rule / COLD_STRIDE;
+    struct bucket_view view;
+    if (rule >= snapshot->header->entries || index >= snapshot->cold_index_count)
+        return;
+    switch (step) {
+    case 0:
+        *place = buckets_of(snapshot, rule);
+        __builtin_prefetch(&snapshot->cold_index[index]);
+        break;
+    case 1:
+        __builtin_prefetch(snapshot->cold + snapshot->cold_index[index]);
+        __builtin_prefetch(snapshot->cold + snapshot->cold_index[index] + 64);
+        __builtin_prefetch(snapshot->bucket_octets + snapshot->filter[*place].bucket);
+        return;
+    case 2:
+        if (!open_numbered(snapshot, *place, &view))
+            break;
+        if (view.first > rule) {
+            uint64_t back = buckets_of(snapshot, view.first - rule) + 1;
+            *place -= back < *place ? back : *place;
+        } else if (rule - view.first >= view.count) {
+            *place += buckets_of(snapshot, rule - view.first - view.count) + 1;
+            *place = *place < snapshot->buckets ? *place : snapshot->buckets - 1;
+        }
+        break;
+    default:
+        __builtin_prefetch(snapshot->bucket_octets + snapshot->filter[*place].bucket);
+        __builtin_prefetch(snapshot->bucket_octets + snapshot->filter[*place].bucket + 64);
+        return;
+    }
+    __builtin_prefetch(&snapshot->filter[*place]);
 }
 
 /* A listing in progress: the cold records are read in step with the rules. */

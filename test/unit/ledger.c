@@ -2,6 +2,7 @@
 #include "hit_build.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,18 +44,37 @@ static int tear_down(void **state) {
     return build_clear(&place);
 }
 
-static void enter(struct world *world, unsigned client, uint64_t ts_us, uint64_t count, bool final, int64_t *row) {
+static struct hit make(struct world *world, unsigned client, uint64_t ts_us, uint64_t count) {
     char address[32];
     snprintf(address, sizeof address, "10.%u.%u.%u", client >> 16, client >> 8 & 255, client & 255);
     struct record *record = build_hit(&world->room, world->policy, address, "evil.test", 1);
-    struct hit hit = {.ts_us = ts_us,
-                      .first_ts_us = ts_us,
-                      .client = record->client,
-                      .qname = record->names,
-                      .qtype = 1,
-                      .card = cards_find(world->cards, world->policy, record->rule, MODE_ENFORCE),
-                      .count = count};
-    ledger_hit(world->ledger, &hit, final, row);
+    return (struct hit){.ts_us = ts_us,
+                        .first_ts_us = ts_us,
+                        .client = record->client,
+                        .qname = record->names,
+                        .qtype = 1,
+                        .card = cards_find(world->cards, world->policy, record->rule, MODE_ENFORCE),
+                        .count = count};
+}
+
+static int64_t enter(struct world *world, unsigned client, uint64_t ts_us, uint64_t count) {
+    struct hit hit = make(world, client, ts_us, count);
+    return ledger_hit(world->ledger, &hit);
+}
+
+/* An open window's repeats, alone in chunk 0. */
+static void progress(struct world *world, unsigned client, uint64_t ts_us, uint64_t count, bool like_first, int64_t row) {
+    struct hit hit = make(world, client, ts_us, count);
+    hit.like_first = like_first;
+    ledger_progress(world->ledger, &hit, row);
+    ledger_progress_end(world->ledger, 0);
+}
+
+/* As after a kill -9: another writer finds what this one committed. */
+static void reopen(struct world *world) {
+    ledger_free(world->ledger);
+    world->ledger = ledger_new(world->path, build_say, world->place);
+    ledger_tend(world->ledger, build_now_us());
 }
 
 static json_int_t total(struct world *world) {
@@ -67,27 +87,118 @@ static json_int_t total(struct world *world) {
     return sum;
 }
 
-/* A row that is brought up to date counts once, also when its first version was pruned or the book changed under it. */
-static void test_update(void **state) {
+/* The repeats of an open window are there once, however often they are told, and outlive a writer that never closed it. */
+static void test_progress(void **state) {
+    for (int like_first = 0; like_first < 2; like_first++) {
+        struct world *world = *state;
+        json_int_t before = total(world);
+        int64_t row = enter(world, 1, build_now_us(), 1);
+        ledger_commit(world->ledger);
+        progress(world, 1, build_now_us(), 5, like_first, row);
+        ledger_commit(world->ledger);
+        assert_int_equal(total(world), before + 6);
+        progress(world, 1, build_now_us(), 9, like_first, row);
+        ledger_commit(world->ledger);
+        assert_int_equal(total(world), before + 10);
+        reopen(world);
+        assert_int_equal(total(world), before + 10);
+        reopen(world);
+        assert_int_equal(total(world), before + 10);
+        assert_int_equal(ledger_machines(world->ledger), 1);
+        assert_int_equal(ledger_lost(world->ledger), 0);
+        /* The window closes: its entry takes the place of what was told of it. */
+        row = enter(world, 1, build_now_us(), 1);
+        progress(world, 1, build_now_us(), 3, like_first, row);
+        ledger_commit(world->ledger);
+        enter(world, 1, build_now_us(), 4);
+        ledger_progress_end(world->ledger, 0);
+        ledger_commit(world->ledger);
+        assert_int_equal(total(world), before + 15);
+    }
+}
+
+/* The first hit of an open window is gone: its repeats are told whole then. */
+static void test_progress_of_what_was_pruned(void **state) {
     struct world *world = *state;
-    int64_t row = 0;
-    enter(world, 1, build_now_us(), 5, false, &row);
+    uint64_t now = build_now_us(), hour = (uint64_t)3600 * 1000000;
+    ledger_limits(world->ledger, 3600, INT64_MAX);
+    int64_t row = enter(world, 1, now - 2 * hour, 1);
     ledger_commit(world->ledger);
-    assert_int_equal(total(world), 5);
-    enter(world, 1, build_now_us(), 9, true, &row);
+    ledger_tend(world->ledger, now);
+    progress(world, 1, now, 7, true, row);
     ledger_commit(world->ledger);
-    assert_int_equal(total(world), 9);
-    assert_int_equal(ledger_machines(world->ledger), 1);
+    assert_int_equal(total(world), 7);
+}
+
+/* Pages are read one after the other, by ids that ascend; open windows come last. */
+static void test_pages(void **state) {
+    struct world *world = *state;
+    int64_t row = 0, after = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        row = enter(world, i, build_now_us(), 1);
+        if (i % 7 == 6)
+            ledger_commit(world->ledger);
+    }
+    progress(world, 29, build_now_us(), 5, true, row);
+    ledger_commit(world->ledger);
+    json_int_t sum = 0;
+    size_t got = 4, pages = 0;
+    for (; got == 4; pages++) {
+        const char *why = "";
+        json_t *parameters = json_pack("{s:I, s:i}", "after", (json_int_t)after, "limit", 4);
+        json_t *page = ledger_query_hits(world->path, parameters, &why);
+        json_decref(parameters);
+        got = json_array_size(page);
+        for (size_t i = 0; i < got; i++) {
+            const json_t *hit = json_array_get(page, i);
+            assert_true(build_number(hit, "id") > after);
+            after = build_number(hit, "id");
+            sum += build_number(hit, "count");
+        }
+        json_decref(page);
+    }
+    assert_int_equal(sum, 35);
+    assert_int_equal(pages, 8);
+}
+
+static size_t found(struct world *world, const char *key, const char *value) {
+    const char *why = "";
+    json_t *parameters = json_pack("{s:s}", key, value), *hits = ledger_query_hits(world->path, parameters, &why);
+    json_t *clients = ledger_query_clients(world->path, parameters, &why);
+    size_t count = json_array_size(hits), machines = json_array_size(clients);
+    assert_true((count > 0) == (machines > 0));
+    json_decref(parameters);
+    json_decref(hits);
+    json_decref(clients);
+    return count;
+}
+
+static void test_filters(void **state) {
+    struct world *world = *state;
+    struct hit hit = make(world, 1, build_now_us(), 1);
+    hit.who = (struct identity){.has_mac = true, .mac = {0x52, 0x54, 0, 0x12, 0x34, 0xab}, .hostname = phrase_new("Laptop-7", 8)};
+    ledger_hit(world->ledger, &hit);
+    enter(world, 2, build_now_us() - (uint64_t)7200 * 1000000, 1);
+    ledger_commit(world->ledger);
+    assert_int_equal(found(world, "client", "10.0.0.1"), 1);
+    assert_int_equal(found(world, "client", "52:54:00:12:34:AB"), 1);
+    assert_int_equal(found(world, "client", "laptop-7"), 1);
+    assert_int_equal(found(world, "client", "laptop"), 0);
+    assert_int_equal(found(world, "client", "10.0.0.3"), 0);
+    assert_int_equal(found(world, "zone", "local"), 2);
+    assert_int_equal(found(world, "zone", "loca"), 0);
+    assert_int_equal(found(world, "family", "qakbot"), 2);
+    assert_int_equal(found(world, "family", "Qak"), 0);
+    assert_int_equal(found(world, "since", "1h"), 1);
+    phrase_unref(hit.who.hostname);
 }
 
 static void test_age(void **state) {
     struct world *world = *state;
     uint64_t now = build_now_us();
     ledger_limits(world->ledger, 3600, INT64_MAX);
-    for (unsigned i = 0; i < 50; i++) {
-        int64_t row = 0;
-        enter(world, i, i % 2 == 0 ? now : now - (uint64_t)7200 * 1000000, 1, true, &row);
-    }
+    for (unsigned i = 0; i < 50; i++)
+        enter(world, i, i % 2 == 0 ? now : now - (uint64_t)7200 * 1000000, 1);
     ledger_commit(world->ledger);
     ledger_tend(world->ledger, now);
     assert_int_equal(total(world), 25);
@@ -99,8 +210,7 @@ static void test_size(void **state) {
     uint64_t now = build_now_us();
     ledger_limits(world->ledger, INT64_MAX, 1 << 20);
     for (unsigned i = 0; i < 20000; i++) {
-        int64_t row = 0;
-        enter(world, i, now + i, 1, true, &row);
+        enter(world, i, now + i, 1);
         if (i % 500 == 499)
             ledger_commit(world->ledger);
     }
@@ -123,8 +233,7 @@ static void test_size(void **state) {
 
 static void test_damage(void **state) {
     struct world *world = *state;
-    int64_t row = 0;
-    enter(world, 1, build_now_us(), 1, true, &row);
+    enter(world, 1, build_now_us(), 1);
     ledger_free(world->ledger);
     int fd = open(world->path, O_WRONLY);
     assert_int_equal(write(fd, "not a database, not at all", 26), 26);
@@ -135,11 +244,88 @@ static void test_damage(void **state) {
     ledger_tend(world->ledger, build_now_us());
     assert_int_equal(atomic_load(&world->place->said), 1);
     assert_non_null(strstr(world->place->text, "set aside"));
-    row = 0;
-    enter(world, 2, build_now_us(), 1, true, &row);
+    enter(world, 2, build_now_us(), 1);
     ledger_commit(world->ledger);
     assert_int_equal(total(world), 1);
     assert_int_equal(ledger_lost(world->ledger), 0);
+}
+
+static void run_sql(struct world *world, const char *sql) {
+    sqlite3 *db = NULL;
+    assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+    int rc = sqlite3_exec(db, sql, NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        fail_msg("%s", sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+/* A batch whose octets were changed under SQLite's eyes: said when it is read, set aside when the writer comes to it. */
+static void test_damaged_batch(void **state) {
+    struct world *world = *state;
+    const char *why = "";
+    enter(world, 1, build_now_us() - (uint64_t)7200 * 1000000, 1);
+    ledger_commit(world->ledger);
+    run_sql(world, "UPDATE batch SET data=CAST(substr(data, 1, 40)||x'2a'||substr(data, 42) AS BLOB)");
+    assert_null(ledger_query_hits(world->path, NULL, &why));
+    assert_non_null(strstr(why, "malformed"));
+    ledger_limits(world->ledger, 3600, INT64_MAX);
+    ledger_tend(world->ledger, build_now_us());
+    assert_non_null(strstr(world->place->text, "set aside"));
+    assert_int_equal(total(world), 0);
+}
+
+/* A book of the first version: its entries are taken over, in their order, and new ones come behind them. */
+static void test_migration(void **state) {
+    struct world *world = *state;
+    static const char book[] =
+        "CREATE TABLE machine(id INTEGER PRIMARY KEY, key BLOB NOT NULL UNIQUE, mac TEXT, address TEXT NOT NULL, hostname TEXT,"
+        " first_us INTEGER NOT NULL, rows INTEGER NOT NULL) STRICT;"
+        "CREATE TABLE rule(id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, identity TEXT NOT NULL, details TEXT NOT NULL,"
+        " zone TEXT NOT NULL, family TEXT) STRICT;"
+        "CREATE TABLE hit(id INTEGER PRIMARY KEY, machine INTEGER NOT NULL, rule INTEGER NOT NULL, ts_us INTEGER NOT NULL,"
+        " count INTEGER NOT NULL, client TEXT NOT NULL, proto INTEGER NOT NULL, hostname TEXT, qname TEXT NOT NULL,"
+        " qtype INTEGER NOT NULL, answer TEXT, via TEXT) STRICT;"
+        "CREATE TABLE retro(machine INTEGER NOT NULL, rule_hash INTEGER NOT NULL, until_us INTEGER NOT NULL,"
+        " PRIMARY KEY(machine, rule_hash)) STRICT, WITHOUT ROWID;"
+        "CREATE TABLE note(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+        "INSERT INTO machine VALUES(1, x'6d525400123456', '52:54:00:12:34:56', '10.1.2.3', 'laptop-7', 1795369212345678, 2);"
+        "INSERT INTO machine VALUES(2, x'6120010db8000000000000000000000001', NULL, '2001:db8::1', NULL, 1795369212345679, 1500);"
+        "INSERT INTO rule VALUES(1, 5, '\"zone\":\"local\",\"trigger\":\"domain\",\"rule\":\"evil.test\",\"action\":\"sinkhole\","
+        "\"mode\":\"enforce\"', ',\"ttl\":2147483647,\"family\":\"Emotet\"', 'local', 'Emotet');"
+        "INSERT INTO hit VALUES(7, 1, 1, 1795369212345678, 1, '10.1.2.3', 0, 'laptop-7', 'c2.evil.test', 1, '[\"192.0.2.66\"]', "
+        "NULL);"
+        "INSERT INTO hit VALUES(9, 1, 1, 1795369212345680, 41, '10.1.2.3', 1, 'laptop-7', 'a\\.b\\010.evil.test', 28, NULL, "
+        "'evil.test');"
+        "WITH RECURSIVE n(i) AS (SELECT 10 UNION ALL SELECT i+1 FROM n WHERE i<1509) INSERT INTO hit"
+        " SELECT i, 2, 1, 1795369212345679+i, 1, '2001:db8::1', 0, NULL, 'evil.test', 1, NULL, NULL FROM n;"
+        "PRAGMA application_id=1398099524; PRAGMA user_version=1;";
+    ledger_free(world->ledger);
+    assert_int_equal(remove(world->path), 0);
+    run_sql(world, book);
+    world->ledger = ledger_new(world->path, build_say, world->place);
+    const char *why = "";
+    assert_null(ledger_query_hits(world->path, NULL, &why));
+    assert_non_null(strstr(why, "up to date"));
+    ledger_tend(world->ledger, build_now_us());
+    assert_non_null(strstr(world->place->text, "1502 entries of an earlier version"));
+    assert_int_equal(ledger_machines(world->ledger), 2);
+    enter(world, 1, build_now_us(), 1);
+    ledger_commit(world->ledger);
+    json_t *hits = ledger_query_hits(world->path, NULL, &why), *clients = ledger_query_clients(world->path, NULL, &why);
+    assert_int_equal(json_array_size(hits), 1503);
+    assert_int_equal(build_sum(hits, "count"), 1543);
+    const json_t *hit = json_array_get(hits, 1);
+    char *text = json_dumps(hit, JSON_COMPACT);
+    assert_string_equal(text, "{\"ts\":\"2026-11-22T17:40:12.345680Z\",\"client\":\"10.1.2.3\",\"proto\":\"tcp\","
+                              "\"mac\":\"52:54:00:12:34:56\",\"hostname\":\"laptop-7\",\"qname\":\"a\\\\.b\\\\010.evil.test\","
+                              "\"qtype\":\"AAAA\",\"zone\":\"local\",\"trigger\":\"domain\",\"rule\":\"evil.test\","
+                              "\"action\":\"sinkhole\",\"mode\":\"enforce\",\"ttl\":2147483647,\"family\":\"Emotet\","
+                              "\"count\":41,\"via\":\"evil.test\"}");
+    free(text);
+    assert_int_equal(json_array_size(clients), 3);
+    assert_int_equal(build_sum(clients, "hits"), 1543);
+    json_decref(hits);
+    json_decref(clients);
 }
 
 /* No place for it: hits are counted as lost, and entered once there is one. */
@@ -150,9 +336,7 @@ static void test_no_place(void **state) {
     struct ledger *ledger = ledger_new(path, build_say, world->place), *kept = world->ledger;
     ledger_tend(ledger, build_now_us());
     world->ledger = ledger;
-    int64_t row = 0;
-    enter(world, 1, build_now_us(), 3, false, &row);
-    enter(world, 1, build_now_us(), 3, true, &row);
+    progress(world, 1, build_now_us(), 3, true, enter(world, 1, build_now_us(), 3));
     assert_int_equal(ledger_lost(ledger), 3);
     ledger_free(ledger);
     world->ledger = kept;
@@ -177,10 +361,15 @@ static void test_since(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_update, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_progress, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_progress_of_what_was_pruned, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_filters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_age, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_size, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_damaged_batch, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_migration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_place, set_up, tear_down),
         cmocka_unit_test(test_since),
     };

@@ -10,7 +10,10 @@ struct told {
     uint64_t count; /* likewise */
     char qname[NAME_TEXT_MAX];
     uint16_t qtype;
-    int64_t row;
+    int64_t row;    /* the last given */
+    int64_t closed; /* of the last window that closed */
+    bool like_first;
+    unsigned chunks, in_chunk; /* chunks told; windows told in the last */
 };
 
 struct world {
@@ -31,14 +34,22 @@ static void tell(void *context, enum tally_kind kind, const struct hit *hit, int
         assert_int_equal(hit->count, 1);
     if (kind != TALLY_PROGRESS)
         told->sum += hit->count;
+    told->in_chunk += kind == TALLY_PROGRESS;
+    told->like_first = hit->like_first;
     told->ts_us = hit->ts_us;
     told->count = hit->count;
     told->qtype = hit->qtype;
     name_to_text(hit->qname, told->qname);
-    if (kind == TALLY_PROGRESS && *row == 0)
+    if (kind == TALLY_FIRST)
         *row = ++told->row;
     if (kind == TALLY_SUMMARY)
-        told->row = *row;
+        told->closed = *row;
+}
+
+static void chunk(void *context, uint32_t number) {
+    struct told *told = context;
+    told->chunks++;
+    assert_true(number < 2);
 }
 
 static int set_up(void **state) {
@@ -46,7 +57,7 @@ static int set_up(void **state) {
     world->policy = build_policy(NULL);
     world->cards = cards_new();
     world->identities = identities_new();
-    world->tally = tally_new(world->cards, world->identities, 1000, tell, &world->told);
+    world->tally = tally_new(world->cards, world->identities, 1000, tell, chunk, &world->told);
     tally_repeat(world->tally, 60);
     *state = world;
     return 0;
@@ -156,24 +167,62 @@ static void test_lease_passes_on(void **state) {
     assert_int_equal(world->told.sum, 3);
 }
 
+/* All of a chunk is told again when one window of it has news, or was told and is closed. */
 static void test_progress(void **state) {
     struct world *world = *state;
+    struct told *told = &world->told;
     for (int i = 0; i < 5; i++) {
         hit(world, "10.0.0.1", "evil.test", 1, 0);
-        hit(world, "10.0.0.2", "evil.test", 1, 0);
+        hit(world, "10.0.0.2", "evil.test", 1, 2000);
     }
-    assert_true(tally_progress(world->tally, 1));
     assert_false(tally_progress(world->tally, 10));
-    assert_int_equal(world->told.progress, 2);
-    assert_int_equal(world->told.count, 4);
+    assert_int_equal(told->progress, 2);
+    assert_int_equal(told->chunks, 1);
+    assert_int_equal(told->count, 4);
+    assert_true(told->like_first);
     assert_false(tally_progress(world->tally, 10));
-    assert_int_equal(world->told.progress, 2);
-    hit(world, "10.0.0.2", "evil.test", 1, 1);
+    assert_int_equal(told->progress, 2);
+    hit(world, "10.0.0.2", "x.evil.test", 1, 2001);
     assert_false(tally_progress(world->tally, 10));
-    assert_int_equal(world->told.progress, 3);
+    assert_int_equal(told->progress, 4);
+    assert_false(told->like_first);
+    tally_settle(world->tally);
+    assert_int_equal(told->chunks, 2);
+    tally_expire(world->tally, 60000);
+    assert_int_equal(told->summaries, 1);
+    assert_int_equal(told->closed, 1);
+    tally_settle(world->tally);
+    assert_int_equal(told->chunks, 3);
+    assert_int_equal(told->progress, 5);
     tally_flush(world->tally);
-    assert_int_equal(world->told.sum, 11);
-    assert_true(world->told.row > 0);
+    tally_settle(world->tally);
+    assert_int_equal(told->chunks, 4);
+    assert_int_equal(told->progress, 5);
+    assert_int_equal(told->sum, 11);
+}
+
+/* Many chunks, told a few at a time while others get news: each has its turn. */
+static void test_progress_in_turns(void **state) {
+    struct world *world = *state;
+    char client[32];
+    for (unsigned n = 0; n < 2; n++)
+        for (unsigned i = 0; i < 1000; i++) {
+            snprintf(client, sizeof client, "10.0.%u.%u", i >> 8, i & 255);
+            hit(world, client, "evil.test", 1, 10);
+        }
+    assert_true(tally_progress(world->tally, 1));
+    assert_int_equal(world->told.progress, TALLY_CHUNK);
+    hit(world, "10.0.0.0", "evil.test", 1, 11);
+    assert_true(tally_progress(world->tally, 1));
+    assert_int_equal(world->told.progress, 1000);
+    assert_false(tally_progress(world->tally, 1));
+    assert_int_equal(world->told.progress, 1000 + TALLY_CHUNK);
+    /* A place that was given back is taken again. */
+    tally_flush(world->tally);
+    hit(world, "10.0.0.1", "evil.test", 1, 12);
+    assert_int_equal(tally_windows(world->tally), 1);
+    tally_flush(world->tally);
+    assert_int_equal(world->told.sum, 2002);
 }
 
 static void test_no_repeat(void **state) {
@@ -211,6 +260,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_policy_change, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lease_passes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_progress_in_turns, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_repeat, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_full, set_up, tear_down),
     };

@@ -1,0 +1,393 @@
+/* hits/ledger_batch.c: many entries of the ledger as one row's octets. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hits/ledger_batch.h"
+
+enum {
+    NUMBER_MAX = 10,       /* octets of a number */
+    WHO_ADDRESS = 16,      /* octets */
+    WHO_MAX = 22,          /* with the MAC */
+    ENTRY_STRINGS = 9,     /* at most */
+    ENTRY_NUMBERS = 24,    /* at most, the strings' own included */
+    BATCH_STRINGS = 1024,  /* places for strings at first, a power of two */
+    BATCH_OCTETS = 1 << 16 /* room at first */
+};
+
+/* Where a string stands, found by its hash. */
+struct place {
+    uint32_t serial; /* of the batch it is of: so that a new one needn't clear */
+    uint32_t hash;
+    uint32_t number;
+    uint32_t offset, length;
+};
+
+struct batch {
+    uint8_t *octets;
+    size_t length, room;
+    struct place *places;
+    uint32_t mask; /* places less one */
+    uint32_t serial, strings, entries;
+    uint64_t base_us, last_us;       /* the first entry's time; the last one's */
+    uint64_t earliest_us, latest_us; /* of all */
+    int64_t repeated;                /* the last id */
+};
+
+static uint64_t mix(uint64_t a, uint64_t b) {
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t load(const uint8_t *octets, size_t length) {
+    uint64_t word = 0;
+    memcpy(&word, octets, length);
+    return word;
+}
+
+/* Good enough to find strings and to notice damage; no defence against who can write the file anyway. */
+uint64_t batch_check(const void *octets, size_t length) {
+    const uint8_t *at = octets;
+    uint64_t hash = 0x9e3779b97f4a7c15u ^ length;
+    for (; length >= 8; at += 8, length -= 8)
+        hash = mix(hash ^ load(at, 8), 0xd6e8feb86659fd93u);
+    return mix(hash ^ load(at, length) ^ 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu);
+}
+
+static void put64(uint8_t *out, uint64_t value) {
+    for (unsigned i = 0; i < 8; i++)
+        out[i] = (uint8_t)(value >> 8 * i);
+}
+
+static uint64_t get64(const uint8_t *in) {
+    uint64_t value = 0;
+    for (unsigned i = 0; i < 8; i++)
+        value |= (uint64_t)in[i] << 8 * i;
+    return value;
+}
+
+/* --- writing --- */
+
+struct batch *batch_new(void) {
+    struct batch *batch = calloc(1, sizeof *batch);
+    if (batch == NULL)
+        return NULL;
+    batch->octets = malloc(BATCH_OCTETS);
+    batch->places = calloc(BATCH_STRINGS, sizeof *batch->places);
+    if (batch->octets == NULL || batch->places == NULL) {
+        batch_free(batch);
+        return NULL;
+    }
+    batch->room = BATCH_OCTETS;
+    batch->mask = BATCH_STRINGS - 1;
+    batch_clear(batch);
+    return batch;
+}
+
+void batch_free(struct batch *batch) {
+    if (batch == NULL)
+        return;
+    free(batch->octets);
+    free(batch->places);
+    free(batch);
+}
+
+void batch_clear(struct batch *batch) {
+    batch->length = LEDGER_BATCH_HEAD;
+    batch->strings = batch->entries = 0;
+    batch->repeated = 0;
+    batch->latest_us = 0;
+    batch->earliest_us = UINT64_MAX;
+    if (++batch->serial != 0)
+        return;
+    memset(batch->places, 0, ((size_t)batch->mask + 1) * sizeof *batch->places);
+    batch->serial = 1;
+}
+
+static struct place *find_place(const struct batch *batch, uint32_t hash, const char *text, uint32_t length) {
+    for (uint32_t at = hash & batch->mask;; at = (at + 1) & batch->mask) {
+        struct place *place = &batch->places[at];
+        if (place->serial != batch->serial ||
+            (place->hash == hash && place->length == length && memcmp(batch->octets + place->offset, text, length) == 0))
+            return place;
+    }
+}
+
+/* Twice the places; at half full a search ends soon. */
+static bool more_places(struct batch *batch) {
+    size_t old = (size_t)batch->mask + 1;
+    struct place *places = calloc(old * 2, sizeof *places), *before = batch->places;
+    if (places == NULL)
+        return false;
+    batch->mask = (uint32_t)(old * 2 - 1);
+    batch->places = places;
+    for (size_t i = 0; i < old; i++) {
+        uint32_t at = before[i].hash & batch->mask;
+        if (before[i].serial != batch->serial)
+            continue;
+        while (places[at].serial == batch->serial)
+            at = (at + 1) & batch->mask;
+        places[at] = before[i];
+    }
+    free(before);
+    return true;
+}
+
+static void put_number(struct batch *batch, uint64_t number) {
+    uint8_t *at = batch->octets + batch->length;
+    for (; number >= 0x80; number >>= 7)
+        *at++ = (uint8_t)(number | 0x80);
+    *at++ = (uint8_t)number;
+    batch->length = (size_t)(at - batch->octets);
+}
+
+static void put_signed(struct batch *batch, int64_t number) {
+    put_number(batch, (uint64_t)number << 1 ^ (uint64_t)(number >> 63));
+}
+
+static void put_string(struct batch *batch, struct piece piece) {
+    if (piece.text == NULL)
+        piece.text = "";
+    uint32_t hash = (uint32_t)batch_check(piece.text, piece.length);
+    struct place *place = find_place(batch, hash, piece.text, piece.length);
+    if (place->serial == batch->serial) {
+        put_number(batch, place->number);
+        return;
+    }
+    put_number(batch, 0);
+    put_number(batch, piece.length);
+    *place = (struct place){batch->serial, hash, ++batch->strings, (uint32_t)batch->length, piece.length};
+    memcpy(batch->octets + batch->length, piece.text, piece.length);
+    batch->length += piece.length;
+}
+
+/* Room for an entry whatever it holds. */
+static bool make_room(struct batch *batch, const struct entry *entry) {
+    size_t needed = batch->length + ENTRY_NUMBERS * NUMBER_MAX + WHO_MAX + LEDGER_BATCH_TAIL + entry->hostname.length +
+                    entry->qname.length + entry->via.length + entry->front.length + entry->rule.length + entry->back.length +
+                    entry->details.length + entry->answer.length;
+    if (needed > UINT32_MAX / 2 || (batch->strings + ENTRY_STRINGS > batch->mask / 2 && !more_places(batch)))
+        return false;
+    if (needed <= batch->room)
+        return true;
+    uint8_t *octets = realloc(batch->octets, needed * 2);
+    if (octets == NULL)
+        return false;
+    batch->octets = octets;
+    batch->room = needed * 2;
+    return true;
+}
+
+static uint8_t flags_of(const struct entry *entry) {
+    unsigned flags = (entry->repeats != 0 ? ENTRY_REPEATS : 0) | (entry->count != 1 ? ENTRY_COUNT : 0);
+    if (entry->gone)
+        return ENTRY_GONE;
+    if (entry->repeats == 0)
+        flags |= (entry->hostname.text != NULL ? ENTRY_HOSTNAME : 0u) | (entry->answer.text != NULL ? ENTRY_ANSWER : 0u) |
+                 (entry->via.text != NULL ? ENTRY_VIA : 0u) | (unsigned)entry->protocol << ENTRY_PROTOCOL_SHIFT;
+    return (uint8_t)flags;
+}
+
+static void put_whole(struct batch *batch, const struct entry *entry) {
+    uint8_t who[WHO_MAX];
+    memcpy(who, entry->client.bytes, WHO_ADDRESS);
+    memcpy(who + WHO_ADDRESS, entry->mac, sizeof entry->mac);
+    put_string(batch, (struct piece){(const char *)who, entry->has_mac ? WHO_MAX : WHO_ADDRESS});
+    put_number(batch, entry->qtype);
+    put_string(batch, entry->qname);
+    put_string(batch, entry->front);
+    put_string(batch, entry->rule);
+    put_string(batch, entry->back);
+    put_string(batch, entry->details);
+    if (entry->hostname.text != NULL)
+        put_string(batch, entry->hostname);
+    if (entry->answer.text != NULL)
+        put_string(batch, entry->answer);
+    if (entry->via.text != NULL)
+        put_string(batch, entry->via);
+}
+
+bool batch_add(struct batch *batch, const struct entry *entry) {
+    if (!make_room(batch, entry))
+        return false;
+    uint8_t flags = flags_of(entry);
+    if (batch->entries++ == 0)
+        batch->base_us = batch->last_us = entry->gone ? 0 : entry->ts_us;
+    batch->octets[batch->length++] = flags;
+    if (flags == ENTRY_GONE)
+        return true;
+    put_signed(batch, (int64_t)(entry->ts_us - batch->last_us));
+    batch->last_us = entry->ts_us;
+    batch->earliest_us = entry->ts_us < batch->earliest_us ? entry->ts_us : batch->earliest_us;
+    batch->latest_us = entry->ts_us > batch->latest_us ? entry->ts_us : batch->latest_us;
+    if ((flags & ENTRY_COUNT) != 0)
+        put_number(batch, entry->count);
+    if (entry->repeats == 0) {
+        put_whole(batch, entry);
+    } else {
+        put_signed(batch, entry->repeats - batch->repeated);
+        batch->repeated = entry->repeats;
+    }
+    return true;
+}
+
+uint32_t batch_entries(const struct batch *batch) {
+    return batch->entries;
+}
+
+void batch_span(const struct batch *batch, uint64_t *first_us, uint64_t *last_us) {
+    *first_us = batch->earliest_us;
+    *last_us = batch->latest_us;
+}
+
+struct piece batch_octets(struct batch *batch) {
+    batch->octets[0] = LEDGER_BATCH_VERSION;
+    put64(batch->octets + 1, batch->base_us);
+    put64(batch->octets + batch->length, batch_check(batch->octets, batch->length));
+    return (struct piece){(const char *)batch->octets, (uint32_t)(batch->length + LEDGER_BATCH_TAIL)};
+}
+
+/* --- reading --- */
+
+struct batch_reader {
+    const uint8_t *at, *end;
+    struct piece *strings;
+    size_t count, room;
+    uint64_t last_us;
+    int64_t repeated;
+    int error; /* sticky: 0, -EBADMSG, -ENOMEM */
+};
+
+struct batch_reader *batch_reader_new(void) {
+    return calloc(1, sizeof(struct batch_reader));
+}
+
+void batch_reader_free(struct batch_reader *reader) {
+    if (reader != NULL)
+        free(reader->strings);
+    free(reader);
+}
+
+int batch_open(struct batch_reader *reader, const void *octets, size_t length) {
+    const uint8_t *begin = octets;
+    reader->at = reader->end = NULL;
+    reader->count = 0;
+    reader->repeated = 0;
+    reader->error = -EBADMSG;
+    if (octets == NULL || length < LEDGER_BATCH_HEAD + LEDGER_BATCH_TAIL || begin[0] != LEDGER_BATCH_VERSION ||
+        get64(begin + length - LEDGER_BATCH_TAIL) != batch_check(octets, length - LEDGER_BATCH_TAIL))
+        return -EBADMSG;
+    reader->last_us = get64(begin + 1);
+    reader->at = begin + LEDGER_BATCH_HEAD;
+    reader->end = begin + length - LEDGER_BATCH_TAIL;
+    reader->error = 0;
+    return 0;
+}
+
+static uint64_t get_number(struct batch_reader *reader) {
+    uint64_t number = 0;
+    for (unsigned shift = 0; shift < 64 && reader->at < reader->end; shift += 7) {
+        uint8_t octet = *reader->at++;
+        number |= (uint64_t)(octet & 0x7f) << shift;
+        if (octet < 0x80)
+            return number;
+    }
+    reader->error = reader->error != 0 ? reader->error : -EBADMSG;
+    return 0;
+}
+
+static uint64_t get_signed(struct batch_reader *reader) {
+    uint64_t folded = get_number(reader);
+    return folded >> 1 ^ (0 - (folded & 1));
+}
+
+static bool keep_string(struct batch_reader *reader, struct piece piece) {
+    if (reader->count == reader->room) {
+        size_t room = reader->room == 0 ? 256 : reader->room * 2;
+        struct piece *strings = realloc(reader->strings, room * sizeof *strings);
+        if (strings == NULL) {
+            reader->error = -ENOMEM;
+            return false;
+        }
+        reader->strings = strings;
+        reader->room = room;
+    }
+    reader->strings[reader->count++] = piece;
+    return true;
+}
+
+static struct piece get_string(struct batch_reader *reader) {
+    uint64_t number = get_number(reader), length = number == 0 ? get_number(reader) : 0;
+    struct piece piece = {NULL, 0};
+    if (number > reader->count || length > (uint64_t)(reader->end - reader->at))
+        reader->error = reader->error != 0 ? reader->error : -EBADMSG;
+    if (reader->error != 0)
+        return piece;
+    if (number > 0)
+        return reader->strings[number - 1];
+    piece = (struct piece){(const char *)reader->at, (uint32_t)length};
+    reader->at += length;
+    return keep_string(reader, piece) ? piece : (struct piece){NULL, 0};
+}
+
+/* A wire name: labels up to the root, and not an octet more. */
+static struct piece get_name(struct batch_reader *reader) {
+    struct piece name = get_string(reader);
+    const uint8_t *wire = (const uint8_t *)name.text;
+    size_t at = 0;
+    while (wire != NULL && at < name.length && wire[at] != 0 && wire[at] < 64)
+        at += (size_t)wire[at] + 1;
+    if (wire == NULL || name.length > NAME_WIRE_MAX || at + 1 != name.length || wire[at] != 0)
+        reader->error = reader->error != 0 ? reader->error : -EBADMSG;
+    return name;
+}
+
+static void get_whole(struct batch_reader *reader, uint8_t flags, struct entry *entry) {
+    struct piece who = get_string(reader);
+    if (who.length == WHO_ADDRESS || who.length == WHO_MAX) {
+        memcpy(entry->client.bytes, who.text, WHO_ADDRESS);
+        entry->has_mac = who.length == WHO_MAX;
+        if (entry->has_mac)
+            memcpy(entry->mac, who.text + WHO_ADDRESS, sizeof entry->mac);
+    } else {
+        reader->error = reader->error != 0 ? reader->error : -EBADMSG;
+    }
+    entry->protocol = (enum protocol)(flags >> ENTRY_PROTOCOL_SHIFT);
+    entry->qtype = (uint16_t)get_number(reader);
+    entry->qname = get_name(reader);
+    entry->front = get_string(reader);
+    entry->rule = get_string(reader);
+    entry->back = get_string(reader);
+    entry->details = get_string(reader);
+    if ((flags & ENTRY_HOSTNAME) != 0)
+        entry->hostname = get_string(reader);
+    if ((flags & ENTRY_ANSWER) != 0)
+        entry->answer = get_string(reader);
+    if ((flags & ENTRY_VIA) != 0)
+        entry->via = get_name(reader);
+}
+
+int batch_next(struct batch_reader *reader, struct entry *entry) {
+    *entry = (struct entry){.count = 1};
+    if (reader->error != 0)
+        return reader->error;
+    if (reader->at == reader->end)
+        return 0;
+    uint8_t flags = *reader->at++;
+    entry->gone = flags == ENTRY_GONE;
+    if (entry->gone)
+        return 1;
+    reader->last_us += get_signed(reader);
+    entry->ts_us = reader->last_us;
+    if ((flags & ENTRY_COUNT) != 0)
+        entry->count = get_number(reader);
+    if ((flags & ENTRY_REPEATS) != 0) {
+        reader->repeated = (int64_t)((uint64_t)reader->repeated + get_signed(reader));
+        entry->repeats = reader->repeated;
+        if (entry->repeats <= 0)
+            reader->error = -EBADMSG;
+    } else {
+        get_whole(reader, flags, entry);
+    }
+    return reader->error == 0 ? 1 : reader->error;
+}
