@@ -75,11 +75,18 @@ static inline struct pending *pending_detach(struct pending **list, struct pendi
     return first;
 }
 
-/* The one whose id the message begins with, or NULL. */
-static inline struct pending *pending_find(struct pending *list, const uint8_t *message, size_t length) {
+/* The one that the message replies to, and what it says in *reply; NULL, and the host is told, if it fits none. */
+static inline struct pending *pending_judge(struct carrier_host *host, struct pending *list, const uint8_t *message, size_t length,
+                                            struct reply *reply) {
     while (length >= 2 && list && list->id != (message[0] << 8 | message[1]))
         list = list->next;
-    return length >= 2 ? list : NULL;
+    reply->kind = REPLY_MISMATCH;
+    if (length >= 2 && list && list->sent)
+        *reply = upstream_message_judge(list->question, list->id, list->edns, message, length);
+    if (reply->kind != REPLY_MISMATCH)
+        return list;
+    host->mismatch(host);
+    return NULL;
 }
 
 /* An id that no other pending query on the list has. */

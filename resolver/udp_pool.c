@@ -182,14 +182,10 @@ static void fail_all(struct udp_socket *udp, int error) {
 /* False: it fits no query. */
 static bool take_reply(struct udp_socket *udp, const uint8_t *message, size_t length, bool cut) {
     struct carrier_host *host = udp->pool->host;
-    struct pending *pending = pending_find(udp->pending, message, length);
-    struct reply reply = {.kind = REPLY_MISMATCH};
-    if (pending && pending->sent)
-        reply = upstream_message_judge(pending->question, pending->id, pending->edns, message, length);
-    if (reply.kind == REPLY_MISMATCH) {
-        host->mismatch(host);
+    struct reply reply;
+    struct pending *pending = pending_judge(host, udp->pending, message, length, &reply);
+    if (!pending)
         return false;
-    }
     if (cut && reply.kind == REPLY_ANSWER)
         reply.kind = REPLY_TRUNCATED;
     pending_remove(pending);

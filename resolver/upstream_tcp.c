@@ -101,14 +101,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf) {
 /* One whole message. A reply that fits nothing is passed over: it may be late, its asker gone. */
 static void take_message(struct tcp_connection *connection, const uint8_t *message, size_t length) {
     struct carrier_host *host = connection->owner->host;
-    struct pending *pending = pending_find(connection->pending, message, length);
-    struct reply reply = {.kind = REPLY_MISMATCH};
-    if (pending && pending->sent)
-        reply = upstream_message_judge(pending->question, pending->id, pending->edns, message, length);
-    if (reply.kind == REPLY_MISMATCH) {
-        host->mismatch(host);
+    struct reply reply;
+    struct pending *pending = pending_judge(host, connection->pending, message, length, &reply);
+    if (!pending)
         return;
-    }
     if (reply.kind == REPLY_TRUNCATED)
         reply.kind = REPLY_REFUSAL; /* TC over TCP: nothing more is to be had here */
     connection->served = true;
