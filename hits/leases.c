@@ -285,8 +285,7 @@ static void overrule(struct leases *leases, const struct lease *lease, const str
                      int64_t seen_us) {
     for (struct entry **link = &leases->by_address[hash(leases, lease->address.bytes, 16)]; *link != NULL;) {
         struct entry *entry = *link;
-        bool other = source != NULL && entry->source == source && ip_equal(&entry->address, &lease->address) &&
-                     !same_holder(&entry->holder, lease);
+        bool other = entry->source == source && ip_equal(&entry->address, &lease->address) && !same_holder(&entry->holder, lease);
         if (other && entry->holder.start_us > start) {
             drop(leases, link);
             continue;
