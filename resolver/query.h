@@ -83,21 +83,21 @@ struct query {
     uint8_t links;
     uint8_t kept_links;                   /* of those, the ones that lead to a cname rule's match; the rest is its target's */
     uint8_t kept_cnames;                  /* of the last kept link's chain */
+    uint8_t monitored;                    /* hits of mode monitor that are kept for dnstap; 0 while it is off */
     uint64_t began_ms;                    /* monotonic */
     struct answer *stale;                 /* of ask.question: served when the deadline passes or asking fails */
     struct answer *link[QUERY_CHAIN_MAX]; /* the chain so far */
     bool link_stale[QUERY_CHAIN_MAX];
-    uint8_t monitored; /* hits of mode monitor that are kept for dnstap; 0 while it is off */
-    struct {
-        struct matched matched;
-        uint8_t link, cnames; /* where: after so many CNAMEs of that link */
-    } monitor[QUERY_MONITORS_MAX];
     struct matched decision;       /* what policy decided and waits for upstream: a cname's target, break_dnssec */
     struct name via;               /* where the decision matched; length 0: at the query name */
     const struct message *message; /* the arrival's, then `kept` */
     const uint8_t *packet;         /* header and question as the client sent them: the packet itself, then `head` */
     struct message kept;
     uint8_t head[WIRE_HEADER + WIRE_QUESTION_MAX];
+    struct {
+        struct matched matched;
+        uint8_t link, cnames; /* where: after so many CNAMEs of that link */
+    } monitor[QUERY_MONITORS_MAX];
 };
 
 /* A packet that was read and looked up, and isn't a query yet. Between query_ahead and query_admit it holds what the cache had. The
