@@ -5,9 +5,9 @@
  *        bench_query time FILE RULES      nanoseconds a query, one packet after another and read ahead in batches, names at random
  *        bench_query memory               what a cached answer costs
  * KIND: cached (blank answers, in the cache), policy (a listed name), unlisted (not listed, not cached: until the wish to ask),
- * miss (the same, and upstream's answer built, cached, judged and sent on). Everything is made from fixed numbers, and a round that
- * isn't measured goes before, so the count is the same every time. Called by script/bench-instructions, which has callgrind collect
- * within measured() only. */
+ * miss (the same, and upstream's answer built, cached, judged and sent on), cached-batch and policy-batch (BATCH at a time).
+ * Everything is made from fixed numbers, and a round that isn't measured goes before, so the count is the same every time. Called
+ * by script/bench-instructions, which has callgrind collect within measured() and measured_batch() only. */
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
@@ -134,6 +134,11 @@ static enum query_wish hear(struct query *query, const struct packet *message, s
     return wish;
 }
 
+static void empty_ring(void) {
+    while (ring_peek(env.ring) != NULL)
+        ring_drop(env.ring);
+}
+
 /* What callgrind counts: one query, up to the wish that is wanted of it. */
 __attribute__((noinline, noclone)) static enum query_wish measured(struct query *query, const struct packet *packet,
                                                                    const struct packet *message) {
@@ -151,8 +156,29 @@ static void ask(uint64_t n, bool hear_answer, enum query_wish wanted) {
         fail("query", "not the answer that was expected");
     if (wanted == QUERY_ASK)
         query_done(&query);
-    while (ring_peek(env.ring) != NULL)
-        ring_drop(env.ring);
+    empty_ring();
+}
+
+/* The same for packets that came together, each answered at once. */
+__attribute__((noinline, noclone)) static void measured_batch(struct arrival *arrivals, unsigned count) {
+    static struct query query;
+    size_t length;
+    query_ahead(&env, arrivals, count);
+    for (unsigned i = 0; i < count; i++) {
+        if (query_admit(&env, &arrivals[i], &query, out, &length) != QUERY_REPLY)
+            fail("query", "not answered at once");
+    }
+}
+
+static void ask_batch(const struct packet *packets, unsigned count) {
+    static struct arrival arrivals[BATCH];
+    for (unsigned i = 0; i < count; i++) {
+        arrivals[i].client = &client;
+        arrivals[i].packet = packets[i].octets;
+        arrivals[i].length = packets[i].length;
+    }
+    measured_batch(arrivals, count);
+    empty_ring();
 }
 
 /* The warm-up: measured() isn't its name, so it isn't counted. */
@@ -165,22 +191,35 @@ static void warm(uint64_t first) {
         make_message(&message, &packet);
         if (query_begin(&env, &client, packet.octets, packet.length, &query, out, &length) == QUERY_ASK)
             hear(&query, &message, &length);
-        while (ring_peek(env.ring) != NULL)
-            ring_drop(env.ring);
+        empty_ring();
+    }
+}
+
+/* Batches as a worker reads them ahead. */
+static void count_batches(uint64_t first, uint64_t step) {
+    struct packet packets[BATCH];
+    for (uint64_t i = 0; i < QUERIES; i += BATCH) {
+        for (unsigned j = 0; j < BATCH; j++)
+            make_query(&packets[j], first + (i + j) * step);
+        ask_batch(packets, BATCH);
     }
 }
 
 static void count(uint64_t rules, const char *kind) {
-    bool miss = strcmp(kind, "miss") == 0;
+    bool miss = strcmp(kind, "miss") == 0, listed = strncmp(kind, "policy", 6) == 0;
     env.ring = ring_new(1 << 20, NULL, NULL);
     env.asked = calloc(QUERY_ASKED, sizeof *env.asked);
     env.cache = cache_new((size_t)128 << 20);
     if (env.ring == NULL || env.asked == NULL || env.cache == NULL)
         fail("memory", NULL);
     warm(rules);
-    if (strcmp(kind, "policy") == 0)
+    if (listed)
         warm(0);
-    for (uint64_t i = 0; i < QUERIES; i++) {
+    if (strcmp(kind, "cached-batch") == 0)
+        count_batches(rules, 1);
+    else if (strcmp(kind, "policy-batch") == 0)
+        count_batches(0, rules / QUERIES);
+    for (uint64_t i = 0; i < QUERIES && strstr(kind, "-batch") == NULL; i++) {
         if (strcmp(kind, "cached") == 0)
             ask(rules + i, false, QUERY_REPLY);
         else if (strcmp(kind, "policy") == 0)
@@ -191,7 +230,7 @@ static void count(uint64_t rules, const char *kind) {
             fail(kind, "no such kind");
     }
     uint64_t hits = atomic_load(&stats.count[STAT_POLICY_HITS]);
-    if (strcmp(kind, "policy") == 0 ? hits < QUERIES : hits > 0)
+    if (listed ? hits < QUERIES : hits > 0)
         fail(kind, "wrong number of policy hits");
     printf("%d\n", QUERIES);
 }
@@ -204,30 +243,15 @@ static double now_ns(void) {
 
 /* Nanoseconds a query of those that are answered at once, `batch` of them at a time. */
 static double time_batches(const struct packet *packets, unsigned batch) {
-    static struct arrival arrivals[BATCH];
-    static struct query query;
     double began = now_ns();
-    for (unsigned i = 0; i < TIMED; i += batch) {
-        for (unsigned j = 0; j < batch; j++) {
-            arrivals[j].client = &client;
-            arrivals[j].packet = packets[i + j].octets;
-            arrivals[j].length = packets[i + j].length;
-        }
-        query_ahead(&env, arrivals, batch);
-        for (unsigned j = 0; j < batch; j++) {
-            size_t length;
-            if (query_admit(&env, &arrivals[j], &query, out, &length) != QUERY_REPLY)
-                fail("query", "not answered at once");
-        }
-        while (ring_peek(env.ring) != NULL)
-            ring_drop(env.ring);
-    }
+    for (unsigned i = 0; i < TIMED; i += batch)
+        ask_batch(packets + i, batch);
     return (now_ns() - began) / TIMED;
 }
 
 /* Answers for ANSWERS names that no rule lists, and queries for them or for listed names, at random. */
 static void time_all(uint64_t rules) {
-    static const unsigned BATCHES[] = {1, 4, 8, 16, BATCH};
+    static const unsigned BATCHES[] = {1, 4, BATCH};
     struct packet *packets = malloc(TIMED * sizeof *packets);
     env.ring = ring_new(1 << 20, NULL, NULL);
     env.asked = calloc(QUERY_ASKED, sizeof *env.asked);
