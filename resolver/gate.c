@@ -140,7 +140,7 @@ void gate_log_query(struct query_env *env, const struct query *query, unsigned r
 /* Of client, name and hour. A client behind a trusted sender is told apart by its MAC. */
 static uint64_t asked_hash(const struct query_env *env, const struct client *client, const struct message *message,
                            const struct name_key *key) {
-    enum { HOUR = 3600 };
+    static const uint64_t HOUR = UINT64_C(3600) * 1000000; /* us */
     uint64_t address[2];
     memcpy(address, client->address.bytes, sizeof address);
     if (message->has_mac && client->trusted) {
@@ -148,7 +148,7 @@ static uint64_t asked_hash(const struct query_env *env, const struct client *cli
         memcpy(&mac, message->mac, sizeof message->mac);
         address[1] ^= mac * 0xA0761D6478BD642Fu;
     }
-    uint64_t hour = env->wall_us / 1000000 / HOUR;
+    uint64_t hour = env->wall_us / HOUR;
     uint64_t hash = key->hash[key->labels] ^ (address[0] + hour) * 0x9E3779B97F4A7C15u;
     hash = (hash ^ hash >> 32 ^ address[1]) * 0xD6E8FEB86659FD93u;
     return hash ^ hash >> 29;

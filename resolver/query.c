@@ -456,6 +456,17 @@ static enum query_wish send_fault(struct turn *turn, enum message_fault fault) {
     return fault == MESSAGE_DROP ? QUERY_DROP : send_reply(turn, reply_empty(&turn->reply, rcodes[fault], 0));
 }
 
+/* Names are short nearly always: copying all the room that they have costs more than finding out. */
+static void copy_question(struct question *to, const struct question *from) {
+    enum { SHORT = 32 };
+    memcpy(to, from, SHORT);
+    if (from->name.length > SHORT - offsetof(struct name, wire))
+        to->name = from->name;
+    to->type = from->type;
+    to->dnssec_ok = from->dnssec_ok;
+    to->checking_disabled = from->checking_disabled;
+}
+
 /* Policy first: an operator may list names that are served locally, too. Then what the cache said. */
 static enum query_wish begin(struct turn *turn, const struct name_key *key, struct answer *answer, enum cache_state state) {
     struct query *query = turn->query;
@@ -488,13 +499,15 @@ static enum query_wish begin(struct turn *turn, const struct name_key *key, stru
         stat_add(turn->env->stats, STAT_LOCAL, 1);
         return send_reply(turn, reply_local(&turn->reply, &local));
     }
-    query->ask.question = *question;
+    copy_question(&query->ask.question, question);
     return run(turn, consider(turn, answer, state));
 }
 
 /* The query will wait: what it needs must outlive packet and arrival. */
 static void keep(struct query *query) {
-    query->kept = *query->message;
+    const struct message *message = query->message;
+    memcpy(&query->kept, message, offsetof(struct message, question));
+    copy_question(&query->kept.question, &message->question);
     query->message = &query->kept;
     memcpy(query->head, query->packet, (size_t)WIRE_HEADER + query->kept.question_length);
     query->packet = query->head;
@@ -537,15 +550,11 @@ static void look_up_arrival(const struct query_env *env, struct arrival *arrival
         arrival->answer = look(env, env->view, &arrival->cached, &arrival->state);
 }
 
-void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count) {
+/* Step by step, all of them in each; every loop asks for the memory that the next one reads. */
+static void ahead_together(struct query_env *env, struct arrival *arrivals, unsigned count) {
     const struct arrival *end = arrivals + count;
     const struct snapshot *snapshot = env->view->snapshot;
     unsigned found = 0;
-    if (count == 1) {
-        read_arrival(env, arrivals);
-        look_up_arrival(env, arrivals);
-        return;
-    }
     for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
         read_arrival(env, arrival);
         if (arrival->fault == MESSAGE_OK)
@@ -573,6 +582,15 @@ void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count
             match_prefetch_rules(snapshot, &arrival->key);
     }
     env->mostly_cached = 2 * found > count;
+}
+
+void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count) {
+    if (count != 1) {
+        ahead_together(env, arrivals, count);
+        return;
+    }
+    read_arrival(env, arrivals);
+    look_up_arrival(env, arrivals);
 }
 
 enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length) {
@@ -609,7 +627,8 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     arrival.client = client;
     arrival.packet = packet;
     arrival.length = length;
-    query_ahead(env, &arrival, 1);
+    read_arrival(env, &arrival);
+    look_up_arrival(env, &arrival);
     return query_admit(env, &arrival, query, out, out_length);
 }
 

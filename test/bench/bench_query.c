@@ -21,7 +21,7 @@
 #include "resolver/query.h"
 
 enum {
-    BATCH = 32,
+    BATCH = 16,
     TIMED = 1 << 18,
     QUERIES = 10000,
     ANSWERS = 200000,
