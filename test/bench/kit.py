@@ -354,7 +354,7 @@ def dnsperf(port, queries, seconds=60, once=False, outstanding=500):
 
 
 def real_time():
-    """So that what the client waits for a core isn't taken for the server's time. Needs a privilege; goes without."""
+    """For a client that mostly sleeps: what it waits for a core isn't the server's time. Needs a privilege; goes without."""
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except OSError:
