@@ -2,6 +2,7 @@
 #include "resolver/priority.h"
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -22,25 +23,29 @@ struct attributes {
     uint64_t runtime, deadline, period; /* runtime: the slice, ns */
 };
 
-/* Changes policy (if it is one of the ordinary ones), nice value and slice of a thread. */
-static void adjust(pid_t thread, uint32_t policy, int32_t nicer, uint64_t slice_ns) {
-    struct attributes attributes = {0};
-    if (syscall(SYS_sched_getattr, thread, &attributes, sizeof attributes, 0) != 0)
-        return;
-    if (attributes.policy != SCHED_OTHER && attributes.policy != SCHED_BATCH)
-        return;
-    attributes.size = sizeof attributes;
-    attributes.flags = 0;
-    attributes.policy = policy;
-    attributes.nice = attributes.nice + nicer > NICE_MAX ? NICE_MAX : attributes.nice + nicer;
-    attributes.runtime = slice_ns;
-    syscall(SYS_sched_setattr, thread, &attributes, 0);
+static bool ordinary(uint32_t policy) {
+    return policy == SCHED_OTHER || policy == SCHED_BATCH;
+}
+
+static bool get(pid_t thread, struct attributes *attributes) {
+    *attributes = (struct attributes){0};
+    return syscall(SYS_sched_getattr, thread, attributes, sizeof *attributes, 0) == 0;
 }
 
 void priority_answer(void) {
-    adjust(0, SCHED_OTHER, 0, ANSWER_SLICE_NS);
+    struct attributes attributes;
+    if (!get(0, &attributes) || !ordinary(attributes.policy))
+        return;
+    syscall(SYS_sched_setattr, 0,
+            &(struct attributes){.size = sizeof attributes, .nice = attributes.nice, .runtime = ANSWER_SLICE_NS}, 0);
 }
 
 void priority_prepare(pid_t process) {
-    adjust(process, SCHED_BATCH, PREPARE_NICE, PREPARE_SLICE_NS);
+    struct attributes attributes;
+    if (!get(process, &attributes) || attributes.policy == SCHED_IDLE)
+        return;
+    int32_t nice = attributes.nice + PREPARE_NICE;
+    attributes = (struct attributes){
+        .size = sizeof attributes, .policy = SCHED_BATCH, .nice = nice > NICE_MAX ? NICE_MAX : nice, .runtime = PREPARE_SLICE_NS};
+    syscall(SYS_sched_setattr, process, &attributes, 0);
 }

@@ -13,7 +13,8 @@
 void priority_answer(void);
 
 /* The process, and the threads that it has not begun yet, prepare in the background: long slices, which those with short ones may
- * interrupt, and a smaller share where a core is wanted by others of ours, too. */
+ * interrupt, and a smaller share where a core is wanted by others of ours, too. It doesn't keep a real-time policy, which was meant
+ * for answering; an idle one it does. */
 void priority_prepare(pid_t process);
 
 #endif
