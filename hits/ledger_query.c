@@ -197,6 +197,13 @@ static bool called(const struct query *query, const struct entry *entry) {
     return strcasecmp(mac, query->client) == 0;
 }
 
+/* Is it the client's who was asked for, by address, MAC or the host name of that time? */
+static bool of_client(const struct query *query, const struct entry *entry) {
+    return query->client == NULL || called(query, entry) ||
+           (entry->hostname.text != NULL && strlen(query->client) == entry->hostname.length &&
+            strncasecmp(query->client, entry->hostname.text, entry->hostname.length) == 0);
+}
+
 /* What each() gives: every entry that is chosen, whatever its client, with its id. False ends it. */
 typedef bool visit(void *context, struct query *query, int64_t id, const struct entry *entry);
 
@@ -496,9 +503,7 @@ static json_t *hit_json(const struct entry *entry, const struct query *query, in
 /* visit */
 static bool add_hit(void *context, struct query *query, int64_t id, const struct entry *entry) {
     struct hits *hits = context;
-    if (query->client != NULL && !called(query, entry) &&
-        (entry->hostname.text == NULL || strlen(query->client) != entry->hostname.length ||
-         strncasecmp(query->client, entry->hostname.text, entry->hostname.length) != 0))
+    if (!of_client(query, entry))
         return true;
     json_t *hit = hit_json(entry, query, id);
     if (!query->paged)
@@ -541,6 +546,86 @@ json_t *ledger_query_hits(const char *path, const json_t *parameters, const char
     if (rc == SQLITE_DONE)
         return query.paged ? hits.list : reversed(hits.list, (size_t)query.limit);
     json_decref(hits.list);
+    *why = sqlite3_errstr(rc);
+    return NULL;
+}
+
+/* --- hits by the hour --- */
+
+struct hour {
+    int64_t number; /* hours since 1970 */
+    int64_t enforced, monitored;
+};
+
+/* In order. Entries come nearly so: a place is found from the end. */
+struct hours {
+    struct hour *list;
+    size_t count, room;
+    bool failed; /* no memory */
+};
+
+/* The place of an hour, made where there is none yet; NULL: no memory. */
+static struct hour *hour_of(struct hours *hours, int64_t number) {
+    size_t at = hours->count;
+    while (at > 0 && hours->list[at - 1].number > number)
+        at--;
+    if (at > 0 && hours->list[at - 1].number == number)
+        return &hours->list[at - 1];
+    if (hours->count == hours->room) {
+        size_t room = hours->room == 0 ? 64 : hours->room * 2;
+        struct hour *list = realloc(hours->list, room * sizeof *list);
+        if (list == NULL)
+            return NULL;
+        hours->list = list;
+        hours->room = room;
+    }
+    memmove(&hours->list[at + 1], &hours->list[at], (hours->count++ - at) * sizeof *hours->list);
+    hours->list[at] = (struct hour){.number = number};
+    return &hours->list[at];
+}
+
+/* A card's identity ends with the mode (hits/card.c). */
+static bool is_monitored(const struct entry *entry) {
+    static const char end_of[] = "\"mode\":\"monitor\"";
+    const struct piece *last = entry->back.length > 0 ? &entry->back : &entry->front;
+    const size_t length = sizeof end_of - 1;
+    return last->length >= length && memcmp(last->text + last->length - length, end_of, length) == 0;
+}
+
+/* visit */
+static bool add_to_hour(void *context, struct query *query, int64_t id, const struct entry *entry) {
+    struct hours *hours = context;
+    if (!of_client(query, entry))
+        return true;
+    struct hour *hour = hour_of(hours, (int64_t)(entry->ts_us / 3600000000u));
+    hours->failed = hour == NULL;
+    if (hour != NULL)
+        *(is_monitored(entry) ? &hour->monitored : &hour->enforced) += (int64_t)entry->count;
+    return hour != NULL;
+}
+
+json_t *ledger_query_hours(const char *path, const json_t *parameters, const char **why) {
+    struct query query;
+    if (!begin(&query, path, parameters, why))
+        return NULL;
+    json_t *list = json_array();
+    if (query.db == NULL)
+        return list;
+    struct hours hours = {0};
+    query.paged = false;
+    int rc = each_row(&query, BATCHES, add_to_hour, NULL, &hours);
+    if (rc == SQLITE_DONE && !hours.failed)
+        rc = each_row(&query, OPEN_WINDOWS, add_to_hour, NULL, &hours);
+    rc = hours.failed ? SQLITE_NOMEM : rc;
+    end(&query);
+    for (size_t i = 0; i < hours.count; i++)
+        json_array_append_new(list,
+                              json_pack("{s:o, s:I, s:I}", "ts", time_json(hours.list[i].number * 3600000000), "enforced",
+                                        (json_int_t)hours.list[i].enforced, "monitored", (json_int_t)hours.list[i].monitored));
+    free(hours.list);
+    if (rc == SQLITE_DONE)
+        return list;
+    json_decref(list);
     *why = sqlite3_errstr(rc);
     return NULL;
 }

@@ -725,6 +725,10 @@ json_t *writer_hits(struct writer *writer, const json_t *parameters, const char 
     return ledger_query_hits(writer->ledger_path, parameters, why);
 }
 
+json_t *writer_hours(struct writer *writer, const json_t *parameters, const char **why) {
+    return ledger_query_hours(writer->ledger_path, parameters, why);
+}
+
 json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why) {
     uint64_t until = uv_hrtime() + (uint64_t)WRITER_FLUSH_MS * 1000000, now;
     uv_mutex_lock(&writer->lock);

@@ -38,6 +38,7 @@ void writer_unfollow(struct writer *writer, int id);
  * parameters: the control command's JSON object (since, client, family, zone, limit). New reference, or NULL with *why. */
 json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why);
 json_t *writer_hits(struct writer *writer, const json_t *parameters, const char **why);
+json_t *writer_hours(struct writer *writer, const json_t *parameters, const char **why);
 /* What a snapshot's rules would have hit of what was asked lately, and what they must not hit (hits/preview.h). */
 json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why);
 

@@ -165,6 +165,10 @@ static json_t *query_hits(struct command *command, const char **why) {
     return writer_hits(command->supervisor->writer, command->request, why);
 }
 
+static json_t *query_hours(struct command *command, const char **why) {
+    return writer_hours(command->supervisor->writer, command->request, why);
+}
+
 static json_t *query_preview(struct command *command, const char **why) {
     const char *path = parameter(command, "snapshot");
     struct snapshot *snapshot;
@@ -239,6 +243,10 @@ static void run_hits(struct command *command) {
     look_up(command, query_hits);
 }
 
+static void run_hours(struct command *command) {
+    look_up(command, query_hours);
+}
+
 /* The lists of popular names are the feeder's to read, on behalf of whoever asks. */
 static void run_preview(struct command *command) {
     const struct config *config = command->supervisor->config;
@@ -253,8 +261,9 @@ static const struct {
     const char *name;
     void (*run)(struct command *command);
 } commands[] = {
-    {"status", run_status}, {"explain", run_explain}, {"zones", run_zones}, {"refresh", run_refresh}, {"clients", run_clients},
-    {"hits", run_hits},     {"preview", run_preview}, {"flush", run_flush}, {"reload", run_reload},   {"stop", run_stop},
+    {"status", run_status},   {"explain", run_explain}, {"zones", run_zones}, {"refresh", run_refresh},
+    {"clients", run_clients}, {"hits", run_hits},       {"hours", run_hours}, {"preview", run_preview},
+    {"flush", run_flush},     {"reload", run_reload},   {"stop", run_stop},
 };
 
 void command_run(struct supervisor *supervisor, const json_t *request, void (*done)(void *context, json_t *answer), void *context) {

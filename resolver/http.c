@@ -57,6 +57,7 @@ static const struct route routes[] = {
     {"/api/zones", "zones", {{NULL, false}}},
     {"/api/clients", "clients", {{"since", false}, {"family", false}, {"zone", false}, {"limit", true}}},
     {"/api/hits", "hits", {{"since", false}, {"client", false}, {"family", false}, {"zone", false}, {"limit", true}}},
+    {"/api/hours", "hours", {{"since", false}, {"client", false}, {"family", false}, {"zone", false}}},
     {"/api/explain", "explain", {{"name", false}, {"client", false}, {"type", false}}},
 };
 

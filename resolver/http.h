@@ -2,7 +2,7 @@
  *
  *     GET /                  the page (resolver/page.html): one document, no external assets
  *     GET /metrics           Prometheus text format 0.0.4
- *     GET /api/status /api/clients?since= /api/hits?since=&limit= /api/zones /api/explain?name=&client=&type=
+ *     GET /api/status /api/clients?since= /api/hits?since=&limit= /api/hours?since= /api/zones /api/explain?name=&client=&type=
  *
  * Only GET and HEAD, without a body; connections, headers and the time that a request and its response take are limited; nothing is
  * changed by any of it. Without a token file the listener is a loopback address (checked by config) and requests must name it as an

@@ -155,6 +155,8 @@ class Observe(Case):
         wait_for("the client", lambda: json.loads(get(self.http, "/api/clients")))
         self.assertEqual(json.loads(get(self.http, "/api/explain?name=www.evil.example"))["rule"], "evil.example")
         self.assertEqual(json.loads(get(self.http, "/api/zones"))[0]["rules"], 3)
+        self.assertEqual(sum(row["enforced"] for row in json.loads(get(self.http, "/api/hours?since=24h"))), 1)
+        self.assertEqual(json.loads(get(self.http, "/api/hours?client=10.1.1.1")), [])
         for path, method in (("/api/status", "POST"), ("/api/stop", "GET"), ("/../etc/passwd", "GET")):
             with self.assertRaises(urllib.error.HTTPError):
                 urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.http}{path}", method=method), timeout=PATIENCE)

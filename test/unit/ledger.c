@@ -193,6 +193,44 @@ static void test_filters(void **state) {
     phrase_unref(hit.who.hostname);
 }
 
+static void check_hours(const struct world *world, const char *client, const char *wanted) {
+    const char *why = "";
+    json_t *parameters = json_object();
+    if (client != NULL)
+        json_object_set_new(parameters, "client", json_string(client));
+    json_t *hours = ledger_query_hours(world->path, parameters, &why);
+    char *text = hours == NULL ? strdup(why) : json_dumps(hours, JSON_COMPACT);
+    assert_string_equal(text, wanted);
+    free(text);
+    json_decref(hours);
+    json_decref(parameters);
+}
+
+/* By UTC's hour, in order whatever order they came in; monitored ones by themselves; open windows as far as they have come. */
+static void test_hours(void **state) {
+    struct world *world = *state;
+    const uint64_t hour = (uint64_t)3600 * 1000000, base = (build_now_us() / hour - 10) * hour;
+    char all[512], one[256], first[TIME_LENGTH + 1] = "", third[TIME_LENGTH + 1] = "";
+    check_hours(world, NULL, "[]");
+    int64_t row = enter(world, 1, base + hour - 1, 1);
+    enter(world, 2, base + 2 * hour, 3);
+    ledger_commit(world->ledger);
+    enter(world, 2, base, 5);
+    struct hit hit = make(world, 3, base + 3 * hour - 1, 7);
+    hit.card = cards_find(world->cards, world->policy, world->room.record.rule, MODE_MONITOR);
+    ledger_hit(world->ledger, &hit);
+    progress(world, 1, base + hour - 1, 20, true, row);
+    ledger_commit(world->ledger);
+    text_time(first, base);
+    text_time(third, base + 2 * hour);
+    snprintf(all, sizeof all, "[{\"ts\":\"%s\",\"enforced\":26,\"monitored\":0},{\"ts\":\"%s\",\"enforced\":3,\"monitored\":7}]",
+             first, third);
+    snprintf(one, sizeof one, "[{\"ts\":\"%s\",\"enforced\":0,\"monitored\":7}]", third);
+    check_hours(world, NULL, all);
+    check_hours(world, "10.0.0.3", one);
+    check_hours(world, "10.0.0.9", "[]");
+}
+
 static void test_age(void **state) {
     struct world *world = *state;
     uint64_t now = build_now_us();
@@ -365,6 +403,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_progress_of_what_was_pruned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_filters, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_age, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_size, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
