@@ -167,7 +167,10 @@ static int read_message(struct build *build) {
         return -EBADMSG;
     wire.at += question->name.length + 4U;
     build->message.folded = wire.folded = wire.at;
-    build->chain[0] = (struct known){.name = question->name, .sketch = sketch_of(&question->name), .at = WIRE_HEADER};
+    struct known *first = &build->chain[0];
+    name_copy(&first->name, &question->name);
+    first->sketch = sketch_of(&question->name);
+    first->at = WIRE_HEADER;
     build->names = 1;
     unsigned entries = 0;
     for (unsigned i = 0; i < 3; i++) {

@@ -28,6 +28,13 @@ struct question {
     bool checking_disabled; /* CD */
 };
 
+static inline void question_copy(struct question *to, const struct question *from) {
+    name_copy(&to->name, &from->name);
+    to->type = from->type;
+    to->dnssec_ok = from->dnssec_ok;
+    to->checking_disabled = from->checking_disabled;
+}
+
 enum answer_flag {
     ANSWER_AUTHENTIC = 1,  /* AD, as upstream set it */
     ANSWER_SIGNED = 2,     /* holds an RRSIG */

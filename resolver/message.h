@@ -32,6 +32,11 @@ struct message {
     struct question question; /* IN; DO and CD as asked */
 };
 
+static inline void message_copy(struct message *to, const struct message *from) {
+    memcpy(to, from, offsetof(struct message, question));
+    question_copy(&to->question, &from->question);
+}
+
 enum message_fault message_parse(struct message *message, const uint8_t *packet, size_t length);
 
 #endif

@@ -456,17 +456,6 @@ static enum query_wish send_fault(struct turn *turn, enum message_fault fault) {
     return fault == MESSAGE_DROP ? QUERY_DROP : send_reply(turn, reply_empty(&turn->reply, rcodes[fault], 0));
 }
 
-/* Names are short nearly always: copying all the room that they have costs more than finding out. */
-static void copy_question(struct question *to, const struct question *from) {
-    enum { SHORT = 32 };
-    memcpy(to, from, SHORT);
-    if (from->name.length > SHORT - offsetof(struct name, wire))
-        to->name = from->name;
-    to->type = from->type;
-    to->dnssec_ok = from->dnssec_ok;
-    to->checking_disabled = from->checking_disabled;
-}
-
 /* Policy first: an operator may list names that are served locally, too. Then what the cache said. */
 static enum query_wish begin(struct turn *turn, const struct name_key *key, struct answer *answer, enum cache_state state) {
     struct query *query = turn->query;
@@ -499,15 +488,13 @@ static enum query_wish begin(struct turn *turn, const struct name_key *key, stru
         stat_add(turn->env->stats, STAT_LOCAL, 1);
         return send_reply(turn, reply_local(&turn->reply, &local));
     }
-    copy_question(&query->ask.question, question);
+    question_copy(&query->ask.question, question);
     return run(turn, consider(turn, answer, state));
 }
 
 /* The query will wait: what it needs must outlive packet and arrival. */
 static void keep(struct query *query) {
-    const struct message *message = query->message;
-    memcpy(&query->kept, message, offsetof(struct message, question));
-    copy_question(&query->kept.question, &message->question);
+    message_copy(&query->kept, query->message);
     query->message = &query->kept;
     memcpy(query->head, query->packet, (size_t)WIRE_HEADER + query->kept.question_length);
     query->packet = query->head;

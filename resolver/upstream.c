@@ -418,6 +418,8 @@ static void choose(struct upstream *upstream, struct exchange *exchange, const s
             exchange->choices[at].lane = lane;
     }
     exchange->choice_count = (uint8_t)count;
+    for (size_t i = 0; i < count; i++)
+        exchange->choices[i] = (struct choice){.lane = exchange->choices[i].lane};
 }
 
 /* This worker owns the flight now. Somebody may have ended one for the same question just before; else the servers are asked. */
@@ -459,7 +461,7 @@ static void on_tick(uv_timer_t *timer) {
 /* For the flight that joins: its question and hash, and nothing from an earlier life. */
 static void exchange_reset(struct upstream *upstream, struct exchange *exchange, const struct question *question) {
     exchange->host = &upstream->host;
-    exchange->flight.question = *question;
+    question_copy(&exchange->flight.question, question);
     struct name_key name;
     name_key_init(&name, question->name.wire, question->name.length,
                   atomic_load_explicit(&upstream->shared->seed, memory_order_relaxed));
@@ -471,7 +473,6 @@ static void exchange_reset(struct upstream *upstream, struct exchange *exchange,
     exchange->held = true;
     exchange->ede = 0;
     exchange->choice_count = exchange->next_choice = 0;
-    memset(exchange->choices, 0, sizeof(exchange->choices));
 }
 
 int upstream_ask(struct upstream *upstream, struct ask *ask) {
