@@ -20,8 +20,8 @@ json_t *ledger_query_clients(const char *path, const json_t *parameters, const c
 enum { LEDGER_QUERY_HITS = 100000 };
 json_t *ledger_query_hits(const char *path, const json_t *parameters, const char **why);
 
-/* How many hits there were: an array of {"ts", "enforced", "monitored"}, an hour of UTC each, from the first; hours without hits are
- * left out. All hits, whatever "limit" says. */
+/* How many hits there were: an array of {"ts", "enforced", "monitored"}, an hour of UTC each, from the first; hours without hits
+ * are left out. All hits, whatever "limit" says. */
 json_t *ledger_query_hours(const char *path, const json_t *parameters, const char **why);
 
 /* "since" as above, in microseconds since 1970. 0 or -EINVAL. NULL or null: 0. */

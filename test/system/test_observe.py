@@ -183,7 +183,7 @@ class Observe(Case):
         def text(box):
             return browser.script(f'return document.getElementById("{box}").innerText')
 
-        browser.size(1100, 1250)
+        browser.size(1100, 1340)
         browser.call("POST", "/url", {"url": f"http://127.0.0.1:{self.http}/"})
         wait_for("a page without news", lambda: "no client has asked" in text("clients") and text("hits") == "none")
         for name, client in (("www.evil.example", 7), ("c2.invalid.example", 9), ("tracker.example", 9), ("c2.invalid.example", 7)):
@@ -216,7 +216,7 @@ class Observe(Case):
         for scheme in ("light", "dark"):
             browser.size(390, 844, scheme)
             self.assertLessEqual(browser.script("return document.documentElement.scrollWidth"), 390, "a phone has to scroll sideways")
-        browser.size(1100, 1250)
+        browser.size(1100, 1340)
         sundewd.end()
         wait_for("a word that the daemon is gone", lambda: "no news from sundewd" in text("trouble"))
         self.assertIn("127.0.0.7", text("clients"))
