@@ -115,6 +115,7 @@ static bool read_plain(struct record *record, struct json_reader *json, const st
         if (field == how->count || record->fields[field].type != JSON_END)
             return false;
         record->fields[field] = (struct record_field){.type = member->type,
+                                                      .plain = true,
                                                       .line = record->line,
                                                       .column = record->column + member->at,
                                                       .offset = member->text,
@@ -166,7 +167,7 @@ const char *record_text(const struct record *record, unsigned field, size_t *len
     if (value->length == 0)
         return NULL;
     const char *text = record->text + value->offset;
-    if (memchr(text, '\0', value->length))
+    if (!value->plain && memchr(text, '\0', value->length))
         return NULL;
     if (length)
         *length = value->length;

@@ -29,6 +29,7 @@ struct record_key {
 /* JSON_END: the key wasn't there. For OBJECT and ARRAY there is text only if `nested` kept some. */
 struct record_field {
     enum json_event type;
+    bool plain;            /* it is known to hold no NUL */
     uint32_t line, column; /* of the value */
     size_t offset, length; /* in the record's memory */
 };

@@ -218,10 +218,41 @@ static void test_many_zones(void **state) {
     snapshot_unref(snapshot);
 }
 
+/* Enough rules for every pass of the sort: each comes out under its own name, and those of one name as one. */
+static void test_many_names(void **state) {
+    enum { COUNT = 150000, SAME = 500 };
+    struct ruleset *rules = build_rules();
+    int zone = build_zone(rules, "z", MODE_ENFORCE, NULL);
+    char text[64];
+    for (uint32_t i = 0; i < COUNT; i++) {
+        snprintf(text, sizeof text, "n%u.example", i);
+        struct rule rule = domain_rule(i % (COUNT / SAME) == 0 ? "same.example" : text, i < COUNT / 2 ? "Early" : "Late", 50);
+        rule.line = i + 1;
+        add(rules, zone, rule);
+    }
+    struct snapshot *snapshot = build_snapshot(rules);
+    struct snapshot_stats stats;
+    snapshot_stats(snapshot, &stats);
+    assert_int_equal(stats.rules, COUNT - SAME + 1);
+    struct rule_info info;
+    for (uint32_t i = 1; i < COUNT; i += 7) {
+        if (i % (COUNT / SAME) == 0)
+            continue;
+        snprintf(text, sizeof text, "n%u.example", i);
+        info_of(snapshot, text, &info);
+        assert_int_equal(info.line, i + 1);
+        assert_string_equal(info.text, text);
+    }
+    info_of(snapshot, "same.example", &info);
+    assert_int_equal(info.line, 1);
+    assert_string_equal(info.family, "Early, Late");
+    snapshot_unref(snapshot);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_joined), cmocka_unit_test(test_faults),     cmocka_unit_test(test_references),
-        cmocka_unit_test(test_wide),   cmocka_unit_test(test_many_zones),
+        cmocka_unit_test(test_wide),   cmocka_unit_test(test_many_zones), cmocka_unit_test(test_many_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
