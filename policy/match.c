@@ -25,6 +25,11 @@ static inline bool same_code(const uint8_t *stored, const uint8_t *fresh, size_t
     return (load8(stored) ^ load8(fresh)) << 8 * (8 - length) == 0;
 }
 
+/* True if the entry has the name of the one before it: no code, and at most its 4 octets of `expires`. */
+static inline bool shares_name(const struct snapshot *snapshot, const struct bucket_view *view, uint32_t entry) {
+    return bucket_length(view, entry) <= 4 && bucket_code_length(view, entry, bucket_profile(snapshot, view, entry)) == 0;
+}
+
 /* Looks for a name code among the entries with the right fingerprint. On success the cursor stands on the name's first rule. */
 static bool find_entry(const struct snapshot *snapshot, uint64_t hash, const uint8_t code[CODE_ROOM], size_t code_length,
                        struct cursor *cursor) {
@@ -45,8 +50,7 @@ static bool find_entry(const struct snapshot *snapshot, uint64_t hash, const uin
             cursor->at = entry;
             cursor->end = entry + 1;
             cursor->offset = offset;
-            while (cursor->end < view->count &&
-                   bucket_code_length(view, cursor->end, bucket_profile(snapshot, view, cursor->end)) == 0)
+            while (cursor->end < view->count && shares_name(snapshot, view, cursor->end))
                 cursor->end++;
             return true;
         }
