@@ -13,7 +13,10 @@ enum {
     CARD_WAYS = 8,          /* slots a set: their keys fill a line of memory */
     CARD_LINE = 64,         /* octets of that */
     CARD_BUCKETS = 1 << 20, /* of cards by text; a power of two */
-    CARD_ANSWERS = 64
+    CARD_ANSWERS = 64,
+    CARD_PIECE = 64,       /* octets; memory for cards is handed out in these, */
+    CARD_PIECES = 16,      /* up to so many; a larger card is allocated by itself */
+    CARD_BLOCK = 64 * 1024 /* octets got at once: in a thread, malloc asks the kernel for every page otherwise */
 };
 
 /* A rule of late: its card, and its answer to the last question type (most rules are asked for one or two). */
@@ -30,20 +33,36 @@ struct set {
 };
 _Static_assert(sizeof(struct set) == CARD_LINE, "a set is found by one line");
 
+/* Memory that a card gave back. */
+struct spare {
+    struct spare *next;
+};
+
+struct block {
+    struct block *next;
+    uint64_t room[]; /* CARD_BLOCK in all */
+};
+
 struct cards {
+    struct zone_counts *counts;
     struct set *sets;                     /* aligned, within set_room */
     struct slot *slots;                   /* CARD_WAYS a set */
     struct card **buckets;                /* CARD_BUCKETS */
     struct phrase *answers[CARD_ANSWERS]; /* of late, by text: most rules answer alike */
     struct text text;                     /* what is being put together */
     void *set_room;
+    struct block *blocks;                 /* the first is being used up */
+    size_t block_used;                    /* octets of it */
+    struct spare *spare[CARD_PIECES + 1]; /* by pieces */
 };
 
-struct cards *cards_new(void) {
+struct cards *cards_new(struct zone_counts *counts) {
     size_t sets = (size_t)1 << CARD_SETS_LOG;
     struct cards *cards = calloc(1, sizeof *cards);
     if (cards == NULL)
         return NULL;
+    cards->counts = counts;
+    cards->block_used = CARD_BLOCK;
     cards->set_room = calloc(sets + 1, sizeof(struct set));
     cards->slots = calloc(sets * CARD_WAYS, sizeof(struct slot));
     cards->buckets = calloc(CARD_BUCKETS, sizeof(struct card *));
@@ -71,10 +90,37 @@ void cards_free(struct cards *cards) {
     for (size_t i = 0; i < CARD_ANSWERS; i++)
         phrase_unref(cards->answers[i]);
     text_free(&cards->text);
+    while (cards->blocks != NULL) {
+        struct block *block = cards->blocks;
+        cards->blocks = block->next;
+        free(block);
+    }
     free(cards->set_room);
     free(cards->slots);
     free(cards->buckets);
     free(cards);
+}
+
+/* Room for a card of so many pieces; NULL: no memory. */
+static void *card_room(struct cards *cards, size_t pieces) {
+    if (pieces > CARD_PIECES)
+        return malloc(pieces * CARD_PIECE);
+    struct spare *spare = cards->spare[pieces];
+    if (spare != NULL) {
+        cards->spare[pieces] = spare->next;
+        return spare;
+    }
+    if (cards->block_used + pieces * CARD_PIECE > CARD_BLOCK) {
+        struct block *block = malloc(CARD_BLOCK);
+        if (block == NULL)
+            return NULL;
+        block->next = cards->blocks;
+        cards->blocks = block;
+        cards->block_used = CARD_PIECE;
+    }
+    void *room = (char *)cards->blocks + cards->block_used;
+    cards->block_used += pieces * CARD_PIECE;
+    return room;
 }
 
 struct card *card_ref(struct card *card) {
@@ -89,7 +135,14 @@ void cards_unref(struct cards *cards, struct card *card) {
     while (*link != card)
         link = &(*link)->next;
     *link = card->next;
-    free(card);
+    size_t pieces = card->pieces;
+    if (pieces > CARD_PIECES) {
+        free(card);
+        return;
+    }
+    struct spare *spare = (void *)card;
+    spare->next = cards->spare[pieces];
+    cards->spare[pieces] = spare;
 }
 
 static void put_member(struct text *text, const char *name, const char *value) {
@@ -104,13 +157,17 @@ static struct phrase *phrase_of(const struct text *text) {
 
 static void put_identity(struct text *text, const struct rule_info *info, enum mode mode, uint32_t rule[2]) {
     put_member(text, "\"zone\":", info->zone_name);
-    put_member(text, ",\"trigger\":", trigger_name(info->trigger));
-    text_string(text, ",\"rule\":");
+    text_string(text, ",\"trigger\":\"");
+    text_string(text, trigger_name(info->trigger)); /* which needs no escapes, as action and mode */
+    text_string(text, "\",\"rule\":");
     rule[0] = (uint32_t)text->length;
     put_member(text, "", info->text);
     rule[1] = (uint32_t)text->length;
-    put_member(text, ",\"action\":", action_name(info->action));
-    put_member(text, ",\"mode\":", mode_name(mode));
+    text_string(text, ",\"action\":\"");
+    text_string(text, action_name(info->action));
+    text_string(text, "\",\"mode\":\"");
+    text_string(text, mode_name(mode));
+    text_string(text, "\"");
 }
 
 static void put_details(struct text *text, const struct rule_info *info) {
@@ -171,10 +228,16 @@ static struct card *card_by_text(struct cards *cards, const struct rule_info *in
         if (old->hash == hash && old->identity->length == first && old->details->length == second &&
             memcmp(old->identity->text, text->data, first) == 0 && memcmp(old->details->text, text->data + first, second) == 0)
             return card_ref(old);
-    struct card *card = malloc(sizeof *card + phrase_size(first) + phrase_size(second));
+    size_t pieces = (sizeof(struct card) + phrase_size(first) + phrase_size(second) + CARD_PIECE - 1) / CARD_PIECE;
+    struct card *card = card_room(cards, pieces);
     if (card == NULL)
         return NULL;
-    *card = (struct card){.references = 1, .hash = hash, .rule_at = rule[0], .rule_end = rule[1], .next = *bucket};
+    *card = (struct card){
+        .references = 1, .hash = hash, .rule_at = rule[0], .rule_end = rule[1], .pieces = (uint32_t)pieces, .next = *bucket};
+    if (cards->counts != NULL) {
+        card->zone_hits = zone_counts_find(cards->counts, info->zone_name, info->action);
+        card->family_hits = info->family == NULL ? NULL : zone_counts_family(cards->counts, info->family);
+    }
     card->identity = (void *)(card + 1);
     card->details = (void *)((char *)card->identity + phrase_size(first));
     set_phrase(card->identity, text->data, first);

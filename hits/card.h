@@ -6,10 +6,12 @@
 #define SUNDEW_HITS_CARD_H
 
 #include "hits/hit.h"
+#include "hits/zone_count.h"
 
 struct cards;
 
-struct cards *cards_new(void); /* NULL: no memory */
+/* `counts` (NULL: none) has the counters that go with the cards, and must outlive them. NULL: no memory. */
+struct cards *cards_new(struct zone_counts *counts);
 void cards_free(struct cards *cards);
 
 /* The card of a rule as hit in `mode`, owned by `cards` until its slot is needed (card_ref to keep it); NULL: no such rule or no

@@ -21,9 +21,10 @@ struct card {
     uint32_t rule_at, rule_end; /* where in the identity the rule's own text stands, with its quotes */
     uint32_t references;
     uint32_t hash;
+    uint32_t pieces; /* of memory that it takes (hits/card.c) */
     struct card *next;
-    _Atomic uint64_t *zone_hits;   /* the counter of its zone and action; NULL not yet known */
-    _Atomic uint64_t *family_hits; /* and that of its family; NULL: it has none, or not yet known */
+    _Atomic uint64_t *zone_hits;   /* the counter of its zone and action; NULL: nobody counts */
+    _Atomic uint64_t *family_hits; /* and that of its family; NULL: it has none, or nobody counts */
 };
 
 struct hit {

@@ -12,6 +12,8 @@
 
 enum {
     BATCH_ENTRIES = 4096,  /* at most; a round of the writer has fewer */
+    SMALL_ENTRIES = 64,    /* a batch of fewer is a small one */
+    SMALL_BATCHES = 64,    /* so many small ones in a row are made one: when hits are few, each is a batch */
     PRUNE_ENTRIES = 20000, /* taken out in one step, some 10 ms */
     PRUNE_CUTS = 8,        /* batches of which a part is taken out in one step */
     VACUUM_PAGES = 200,    /* given back to the file system in one step */
@@ -28,6 +30,7 @@ enum statement {
     BATCH_GONE,
     BATCH_CUT,
     BATCHES_FROM,
+    BATCHES_GONE,
     PROGRESS_PUT,
     PROGRESS_GONE,
     PROGRESS_ALL,
@@ -47,7 +50,8 @@ static const char *const sql[STATEMENTS] = {
     [BATCH_OLD] = "SELECT id, entries, data FROM batch WHERE first_us<?1 ORDER BY first_us LIMIT 1",
     [BATCH_GONE] = "DELETE FROM batch WHERE id=?1",
     [BATCH_CUT] = "UPDATE batch SET first_us=?2, last_us=?3, data=?4 WHERE id=?1",
-    [BATCHES_FROM] = "SELECT data FROM batch WHERE id>=?1",
+    [BATCHES_FROM] = "SELECT data, id, entries FROM batch WHERE id>=?1 ORDER BY id",
+    [BATCHES_GONE] = "DELETE FROM batch WHERE id>=?1",
     [PROGRESS_PUT] = "INSERT OR REPLACE INTO progress(chunk, data) VALUES(?1, ?2)",
     [PROGRESS_GONE] = "DELETE FROM progress WHERE chunk=?1",
     [PROGRESS_ALL] = "SELECT data FROM progress ORDER BY chunk",
@@ -68,10 +72,12 @@ struct ledger {
     ledger_say *say;
     void *context;
     struct batch *batch;    /* entered, not written */
-    struct batch *progress; /* of the chunk under way */
+    struct batch *progress; /* of the chunk under way; between two, what is being rewritten */
     struct batch_reader *reader;
     struct machines *machines;
     int64_t next_entry;  /* ids are given here and never twice, so that an entry of a batch given up is simply missing */
+    int64_t small_from;  /* from this id on there are small batches only, */
+    unsigned small;      /* so many */
     int64_t pruned_to;   /* entries up to this id may be gone */
     uint32_t epoch;      /* of this opening, and since its last failure: notes of an earlier one may be another's now */
     bool in_batch;       /* within a transaction */
@@ -157,6 +163,8 @@ static void close_book(struct ledger *ledger) {
 static void give_up_batch(struct ledger *ledger) {
     ledger->lost += ledger->batch_hits;
     ledger->next_entry += batch_entries(ledger->batch);
+    ledger->small_from = ledger->next_entry;
+    ledger->small = 0;
     batch_clear(ledger->batch);
     if (ledger->in_batch)
         sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
@@ -190,23 +198,73 @@ static void bind_batch(sqlite3_stmt *to, int span, int data, struct batch *batch
     sqlite3_bind_blob(to, data, octets.text, (int)octets.length, SQLITE_STATIC);
 }
 
+static bool add_batch(struct ledger *ledger, int64_t id, struct batch *batch) {
+    sqlite3_stmt *add = statement(ledger, BATCH_ADD);
+    if (add == NULL)
+        return false;
+    sqlite3_bind_int64(add, 1, id);
+    sqlite3_bind_int64(add, 4, batch_entries(batch));
+    bind_batch(add, 2, 5, batch);
+    return run_once(ledger, add);
+}
+
 /* Makes what was entered a row. False: a failure. Within a transaction. */
 static bool write_batch(struct ledger *ledger) {
     uint32_t entries = batch_entries(ledger->batch);
-    sqlite3_stmt *add = entries == 0 ? NULL : statement(ledger, BATCH_ADD);
     if (entries == 0)
         return true;
-    if (add == NULL)
-        return false;
-    sqlite3_bind_int64(add, 1, ledger->next_entry);
-    sqlite3_bind_int64(add, 4, entries);
-    bind_batch(add, 2, 5, ledger->batch);
-    if (!run_once(ledger, add))
+    if (!add_batch(ledger, ledger->next_entry, ledger->batch))
         return false;
     ledger->next_entry += entries;
+    ledger->small++;
+    if (entries >= SMALL_ENTRIES) {
+        ledger->small_from = ledger->next_entry;
+        ledger->small = 0;
+    }
     ledger->batch_rows += entries;
     batch_clear(ledger->batch);
     return true;
+}
+
+/* Notes a failure to read a batch, if it is one. */
+static bool well_read(struct ledger *ledger, int got) {
+    if (got < 0)
+        ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
+    return got >= 0;
+}
+
+/* Adds a batch's entries, as they are, to another. */
+static bool copy_batch(struct ledger *ledger, const void *octets, int length, struct batch *to) {
+    struct entry entry;
+    int got = batch_open(ledger->reader, octets, (size_t)length);
+    while (got == 0 && (got = batch_next(ledger->reader, &entry)) == 1)
+        got = batch_add(to, &entry) ? 0 : -ENOMEM;
+    return well_read(ledger, got);
+}
+
+/* Makes the small batches one, so that what their entries have in common is there once; ids stay. False: a failure. Within a
+ * transaction. */
+static bool merge_small(struct ledger *ledger) {
+    sqlite3_stmt *from = statement(ledger, BATCHES_FROM), *gone = statement(ledger, BATCHES_GONE);
+    bool well = from != NULL && gone != NULL, whole = true;
+    int64_t next = ledger->small_from;
+    if (!well)
+        return false;
+    sqlite3_bind_int64(from, 1, next);
+    while (well && whole && run(ledger, from) == SQLITE_ROW) {
+        whole = sqlite3_column_int64(from, 1) == next; /* the first of them may be pruned already */
+        next += sqlite3_column_int64(from, 2);
+        well = copy_batch(ledger, sqlite3_column_blob(from, 0), sqlite3_column_bytes(from, 0), ledger->progress);
+    }
+    sqlite3_reset(from);
+    if (well && whole && next == ledger->next_entry) {
+        sqlite3_bind_int64(gone, 1, ledger->small_from);
+        well = run_once(ledger, gone) && add_batch(ledger, ledger->small_from, ledger->progress);
+    }
+    batch_clear(ledger->progress);
+    ledger->small_from = ledger->next_entry;
+    ledger->small = 0;
+    return well;
 }
 
 /* Brings the machines' numbers of entries up to date, and notes that they are. Within a transaction, after write_batch. */
@@ -235,9 +293,7 @@ static bool take_out(struct ledger *ledger, sqlite3_stmt *row, int64_t before_us
         if (!taken || (rest != NULL && !batch_add(rest, &entry)))
             got = -ENOMEM;
     }
-    if (got < 0)
-        ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
-    return got == 0;
+    return well_read(ledger, got);
 }
 
 /* Takes out the oldest batches from before `before_us`, until `most` entries are gone; write_machines is then due. False: a
@@ -324,9 +380,7 @@ static bool recount(struct ledger *ledger) {
             got = entry.gone || machines_enter(ledger->machines, &entry, entry.ts_us) ? 0 : -ENOMEM;
     }
     sqlite3_reset(batches);
-    if (got < 0)
-        ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
-    return got == 0 && rc == SQLITE_DONE;
+    return well_read(ledger, got) && rc == SQLITE_DONE;
 }
 
 /* Enters the repeats of a window that was open when the writer ended without closing it. False: a failure. */
@@ -364,9 +418,7 @@ static bool adopt_progress(struct ledger *ledger) {
             well = adopt(ledger, finder, &entry);
             got = 0;
         }
-        if (got < 0)
-            ledger->error = got == -ENOMEM ? SQLITE_NOMEM : SQLITE_CORRUPT;
-        well = well && got == 0;
+        well = well_read(ledger, got) && well;
     }
     sqlite3_reset(all);
     finder_free(finder);
@@ -390,6 +442,8 @@ static bool take_over(struct ledger *ledger) {
     machines_settle(ledger->machines, well);
     batch_clear(ledger->batch);
     ledger->batch_rows = 0;
+    ledger->small_from = ledger->next_entry;
+    ledger->small = 0;
     return well;
 }
 
@@ -465,7 +519,7 @@ uint64_t ledger_lost(const struct ledger *ledger) {
 void ledger_commit(struct ledger *ledger) {
     if ((!ledger->in_batch && batch_entries(ledger->batch) == 0) || !begin_batch(ledger))
         return;
-    bool well = write_batch(ledger);
+    bool well = write_batch(ledger) && (ledger->small < SMALL_BATCHES || merge_small(ledger));
     /* A book at its size lets go of as much as it takes in. */
     if (well && ledger->batch_rows > 0 && octets_used(ledger) > ledger->max_octets)
         well = prune(ledger, INT64_MAX, (int64_t)ledger->batch_rows * 2) && write_machines(ledger);

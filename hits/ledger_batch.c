@@ -9,7 +9,6 @@ enum {
     NUMBER_MAX = 10,       /* octets of a number */
     WHO_ADDRESS = 16,      /* octets */
     WHO_MAX = 22,          /* with the MAC */
-    ENTRY_STRINGS = 9,     /* at most */
     ENTRY_NUMBERS = 24,    /* at most, the strings' own included */
     BATCH_STRINGS = 1024,  /* places for strings at first, a power of two */
     BATCH_OCTETS = 1 << 16 /* room at first */
@@ -23,6 +22,9 @@ struct place {
     uint32_t offset, length;
 };
 
+/* Which string of an entry: most are those of the entry before. */
+enum field { WHO, QNAME, FRONT, RULE, BACK, DETAILS, HOSTNAME, ANSWER, VIA, FIELDS };
+
 struct batch {
     uint8_t *octets;
     size_t length, room;
@@ -31,7 +33,8 @@ struct batch {
     uint32_t serial, strings, entries;
     uint64_t base_us, last_us;       /* the first entry's time; the last one's */
     uint64_t earliest_us, latest_us; /* of all */
-    int64_t repeated;                /* the last id */
+    struct place last[FIELDS];
+    int64_t repeated; /* the last id */
 };
 
 static uint64_t mix(uint64_t a, uint64_t b) {
@@ -101,6 +104,7 @@ void batch_clear(struct batch *batch) {
     if (++batch->serial != 0)
         return;
     memset(batch->places, 0, ((size_t)batch->mask + 1) * sizeof *batch->places);
+    memset(batch->last, 0, sizeof batch->last);
     batch->serial = 1;
 }
 
@@ -145,18 +149,26 @@ static void put_signed(struct batch *batch, int64_t number) {
     put_number(batch, (uint64_t)number << 1 ^ (uint64_t)(number >> 63));
 }
 
-static void put_string(struct batch *batch, struct piece piece) {
+static void put_string(struct batch *batch, enum field field, struct piece piece) {
+    struct place *last = &batch->last[field];
     if (piece.text == NULL)
         piece.text = "";
+    if (last->serial == batch->serial && last->length == piece.length &&
+        memcmp(batch->octets + last->offset, piece.text, piece.length) == 0) {
+        put_number(batch, last->number);
+        return;
+    }
     uint32_t hash = (uint32_t)batch_check(piece.text, piece.length);
     struct place *place = find_place(batch, hash, piece.text, piece.length);
     if (place->serial == batch->serial) {
+        *last = *place;
         put_number(batch, place->number);
         return;
     }
     put_number(batch, 0);
     put_number(batch, piece.length);
     *place = (struct place){batch->serial, hash, ++batch->strings, (uint32_t)batch->length, piece.length};
+    *last = *place;
     memcpy(batch->octets + batch->length, piece.text, piece.length);
     batch->length += piece.length;
 }
@@ -166,7 +178,7 @@ static bool make_room(struct batch *batch, const struct entry *entry) {
     size_t needed = batch->length + ENTRY_NUMBERS * NUMBER_MAX + WHO_MAX + LEDGER_BATCH_TAIL + entry->hostname.length +
                     entry->qname.length + entry->via.length + entry->front.length + entry->rule.length + entry->back.length +
                     entry->details.length + entry->answer.length;
-    if (needed > UINT32_MAX / 2 || (batch->strings + ENTRY_STRINGS > batch->mask / 2 && !more_places(batch)))
+    if (needed > UINT32_MAX / 2 || (batch->strings + FIELDS > batch->mask / 2 && !more_places(batch)))
         return false;
     if (needed <= batch->room)
         return true;
@@ -192,19 +204,19 @@ static void put_whole(struct batch *batch, const struct entry *entry) {
     uint8_t who[WHO_MAX];
     memcpy(who, entry->client.bytes, WHO_ADDRESS);
     memcpy(who + WHO_ADDRESS, entry->mac, sizeof entry->mac);
-    put_string(batch, (struct piece){(const char *)who, entry->has_mac ? WHO_MAX : WHO_ADDRESS});
+    put_string(batch, WHO, (struct piece){(const char *)who, entry->has_mac ? WHO_MAX : WHO_ADDRESS});
     put_number(batch, entry->qtype);
-    put_string(batch, entry->qname);
-    put_string(batch, entry->front);
-    put_string(batch, entry->rule);
-    put_string(batch, entry->back);
-    put_string(batch, entry->details);
+    put_string(batch, QNAME, entry->qname);
+    put_string(batch, FRONT, entry->front);
+    put_string(batch, RULE, entry->rule);
+    put_string(batch, BACK, entry->back);
+    put_string(batch, DETAILS, entry->details);
     if (entry->hostname.text != NULL)
-        put_string(batch, entry->hostname);
+        put_string(batch, HOSTNAME, entry->hostname);
     if (entry->answer.text != NULL)
-        put_string(batch, entry->answer);
+        put_string(batch, ANSWER, entry->answer);
     if (entry->via.text != NULL)
-        put_string(batch, entry->via);
+        put_string(batch, VIA, entry->via);
 }
 
 bool batch_add(struct batch *batch, const struct entry *entry) {

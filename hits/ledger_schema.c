@@ -70,7 +70,7 @@ static int prepare(sqlite3 *db, bool create, int64_t *migrated) {
     if (create) {
         int rc = sqlite3_exec(db,
                               "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                              "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384; PRAGMA wal_autocheckpoint=4000;",
+                              "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384;",
                               NULL, NULL, NULL);
         if (rc != SQLITE_OK)
             return rc;

@@ -11,8 +11,7 @@ void text_free(struct text *text) {
     *text = (struct text){0};
 }
 
-/* Room for `more` octets behind what is there; false when there is none. */
-static bool text_room(struct text *text, size_t more) {
+bool text_room(struct text *text, size_t more) {
     if (text->capacity - text->length >= more)
         return !text->failed;
     size_t capacity = text->capacity == 0 ? 4096 : text->capacity;
@@ -26,13 +25,6 @@ static bool text_room(struct text *text, size_t more) {
     text->data = data;
     text->capacity = capacity;
     return true;
-}
-
-void text_put(struct text *text, const char *octets, size_t length) {
-    if (length == 0 || !text_room(text, length))
-        return;
-    memcpy(text->data + text->length, octets, length);
-    text->length += length;
 }
 
 void text_string(struct text *text, const char *string) {

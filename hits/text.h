@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Visible because it is embedded by value; start from all zero. */
 struct text {
@@ -16,8 +17,15 @@ struct text {
     bool failed;
 };
 
-void text_free(struct text *text); /* and back to all zero */
-void text_put(struct text *text, const char *octets, size_t length);
+void text_free(struct text *text);              /* and back to all zero */
+bool text_room(struct text *text, size_t more); /* makes room for `more` octets; false: no memory */
+/* In the header because a line is made of dozens, most of a length that the compiler knows. */
+static inline void text_put(struct text *text, const char *octets, size_t length) {
+    if (length == 0 || (text->capacity - text->length < length && !text_room(text, length)))
+        return;
+    memcpy(text->data + text->length, octets, length);
+    text->length += length;
+}
 void text_string(struct text *text, const char *string);
 void text_number(struct text *text, uint64_t number);
 

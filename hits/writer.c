@@ -96,6 +96,7 @@ struct writer {
     struct dnstap_counts dnstap_counts;
     struct syslog *syslog;
     struct text hit_lines, query_lines;
+    uint64_t hit_line_count; /* in hit_lines */
     struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss, dnstap_loss;
     _Atomic uint64_t hits, lines, lines_lost, query_lines_lost, ledger_lost, machines;
 };
@@ -166,13 +167,6 @@ static void pass_lines_on(struct writer *writer) {
     uv_mutex_unlock(&writer->follower_lock);
 }
 
-static uint64_t count_lines(const struct text *lines) {
-    uint64_t count = 0;
-    for (size_t i = 0; i < lines->length; i++)
-        count += lines->data[i] == '\n';
-    return count;
-}
-
 static uint64_t write_lines(struct log_file *file, struct text *lines, struct complaint *loss) {
     uint64_t lost = log_file_write(file, lines->data, lines->length, &loss->error);
     loss->count += lost;
@@ -186,13 +180,13 @@ static void end_batch(struct writer *writer) {
     atomic_store_explicit(&writer->machines, ledger_machines(writer->ledger), memory_order_relaxed);
     atomic_store_explicit(&writer->ledger_lost, ledger_lost(writer->ledger), memory_order_relaxed);
     if (writer->hit_lines.length > 0) {
-        uint64_t lines = count_lines(&writer->hit_lines);
         uint64_t lost = write_lines(writer->hits_file, &writer->hit_lines, &writer->hit_loss);
         atomic_fetch_add(&writer->lines_lost, lost);
         if (log_file_where(writer->hits_file) != NULL)
-            atomic_fetch_add(&writer->lines, lines - lost);
+            atomic_fetch_add(&writer->lines, writer->hit_line_count - lost);
         pass_lines_on(writer);
         writer->hit_lines.length = 0;
+        writer->hit_line_count = 0;
     }
     if (writer->query_lines.length > 0) {
         atomic_fetch_add(&writer->query_lines_lost, write_lines(writer->queries_file, &writer->query_lines, &writer->query_loss));
@@ -209,10 +203,12 @@ static void tell(void *context, enum tally_kind kind, const struct hit *hit, int
     }
     *row = ledger_hit(writer->ledger, hit);
     line_hit(&writer->hit_lines, hit);
+    writer->hit_line_count++;
     if (writer->hit_lines.failed) { /* no memory for the batch: its lines are gone, and said */
-        writer->hit_loss.count++;
+        writer->hit_loss.count += writer->hit_line_count;
         writer->hit_loss.error = -ENOMEM;
-        atomic_fetch_add(&writer->lines_lost, 1);
+        atomic_fetch_add(&writer->lines_lost, writer->hit_line_count);
+        writer->hit_line_count = 0;
         text_free(&writer->hit_lines);
     } else if (writer->hit_lines.length > WRITER_BATCH) {
         end_batch(writer);
@@ -227,12 +223,7 @@ static void tell_chunk(void *context, uint32_t chunk) {
 
 /* --- records --- */
 
-static void count_hit(struct writer *writer, const struct record *record, struct card *card) {
-    struct rule_info info;
-    if (card->zone_hits == NULL && snapshot_rule(record->snapshot, record->rule, &info) == 0) {
-        card->zone_hits = zone_counts_find(writer->zone_counts, info.zone_name, (enum action)record->action);
-        card->family_hits = info.family != NULL ? zone_counts_family(writer->zone_counts, info.family) : NULL;
-    }
+static void count_hit(const struct card *card) {
     if (card->zone_hits != NULL)
         atomic_fetch_add_explicit(card->zone_hits, 1, memory_order_relaxed);
     if (card->family_hits != NULL)
@@ -247,7 +238,7 @@ static void take_hit(struct writer *writer, const struct record *record) {
         atomic_fetch_add(&writer->lines_lost, 1);
         return;
     }
-    count_hit(writer, record, card);
+    count_hit(card);
     tally_hit(writer->tally, record, card, uv_now(&writer->loop));
 }
 
@@ -544,8 +535,8 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
             return false;
         writer->rings[writer->ring_count] = ring;
     }
-    writer->cards = cards_new();
     writer->zone_counts = zone_counts_new();
+    writer->cards = cards_new(writer->zone_counts);
     writer->identities = identities_new();
     writer->hits_file = log_file_new();
     writer->queries_file = log_file_new();

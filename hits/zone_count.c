@@ -5,20 +5,24 @@
 #include <string.h>
 #include <uv.h>
 
+enum { BUCKETS = 256 };
+
 struct zone_count {
     struct zone_count *next;
-    char *name;         /* of the zone, or the family */
-    enum action action; /* zones; 0 otherwise */
+    struct zone_count *chain; /* in its bucket */
+    char *name;               /* of the zone, or the family */
+    enum action action;       /* zones; 0 otherwise */
     _Atomic uint64_t hits;
 };
 
 struct list {
     struct zone_count *first;
     size_t count;
+    struct zone_count *buckets[BUCKETS]; /* the writer's own */
 };
 
 struct zone_counts {
-    uv_mutex_t lock; /* the lists; the counters need none */
+    uv_mutex_t lock; /* the lists as others read them; the counters need none */
     struct list zones, families;
 };
 
@@ -48,16 +52,18 @@ void zone_counts_free(struct zone_counts *counts) {
     free(counts);
 }
 
-static struct zone_count *find(const struct list *list, const char *name, enum action action) {
-    struct zone_count *count = list->first;
-    while (count != NULL && (count->action != action || strcmp(count->name, name) != 0))
-        count = count->next;
-    return count;
+static struct zone_count **bucket_of(struct list *list, const char *name, enum action action) {
+    uint32_t hash = 2166136261u ^ action;
+    for (; *name != '\0'; name++)
+        hash = (hash ^ (uint8_t)*name) * 16777619u;
+    return &list->buckets[(hash ^ hash >> 16) % BUCKETS];
 }
 
-/* Finds or appends a counter, while there are fewer than `max`; the lock is held. NULL: there is no room. */
-static struct zone_count *take(struct list *list, const char *name, enum action action, size_t max) {
-    struct zone_count *count = find(list, name, action);
+/* Finds or adds a counter, while there are fewer than `max`. NULL: there is no room. */
+static struct zone_count *take(struct zone_counts *counts, struct list *list, const char *name, enum action action, size_t max) {
+    struct zone_count **bucket = bucket_of(list, name, action), *count = *bucket;
+    while (count != NULL && (count->action != action || strcmp(count->name, name) != 0))
+        count = count->chain;
     if (count != NULL || list->count >= max)
         return count;
     count = calloc(1, sizeof *count);
@@ -66,25 +72,25 @@ static struct zone_count *take(struct list *list, const char *name, enum action 
         return NULL;
     }
     count->action = action;
+    count->chain = *bucket;
+    *bucket = count;
+    uv_mutex_lock(&counts->lock);
     count->next = list->first;
     list->first = count;
     list->count++;
+    uv_mutex_unlock(&counts->lock);
     return count;
 }
 
 _Atomic uint64_t *zone_counts_find(struct zone_counts *counts, const char *zone, enum action action) {
-    uv_mutex_lock(&counts->lock);
-    struct zone_count *count = take(&counts->zones, zone, action, ZONE_COUNTS_MAX);
-    uv_mutex_unlock(&counts->lock);
+    struct zone_count *count = take(counts, &counts->zones, zone, action, ZONE_COUNTS_MAX);
     return count != NULL ? &count->hits : NULL;
 }
 
 _Atomic uint64_t *zone_counts_family(struct zone_counts *counts, const char *family) {
-    uv_mutex_lock(&counts->lock);
-    struct zone_count *count = take(&counts->families, family, 0, FAMILY_COUNTS_MAX);
+    struct zone_count *count = take(counts, &counts->families, family, 0, FAMILY_COUNTS_MAX);
     if (count == NULL)
-        count = take(&counts->families, FAMILY_OTHER, 0, FAMILY_COUNTS_MAX + 1);
-    uv_mutex_unlock(&counts->lock);
+        count = take(counts, &counts->families, FAMILY_OTHER, 0, FAMILY_COUNTS_MAX + 1);
     return count != NULL ? &count->hits : NULL;
 }
 

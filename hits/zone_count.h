@@ -19,10 +19,10 @@ struct zone_counts;
 struct zone_counts *zone_counts_new(void); /* NULL: no memory */
 void zone_counts_free(struct zone_counts *counts);
 
-/* The counter of a zone and action; NULL: no memory, or too many. */
+/* The writer's thread. The counter of a zone and action; NULL: no memory, or too many. */
 _Atomic uint64_t *zone_counts_find(struct zone_counts *counts, const char *zone, enum action action);
 
-/* The counter of a family; NULL: no memory. */
+/* Likewise of a family; NULL: no memory. */
 _Atomic uint64_t *zone_counts_family(struct zone_counts *counts, const char *family);
 
 /* {"zones": [{zone, action, hits}], "families": [{family, hits}]}; new reference, NULL: no memory. */

@@ -139,28 +139,35 @@ size_t code_encode(const struct code *code, const struct name_key *key, unsigned
 }
 
 struct bit_reader {
-    const uint8_t *at;
-    size_t bits; /* in all */
-    size_t next;
+    const uint8_t *at, *end;
+    uint64_t window; /* the next bits, the first one highest; 0 behind the last */
+    unsigned held;   /* bits in it */
 };
+
+static void fill_window(struct bit_reader *reader) {
+    for (; reader->held <= 56 && reader->at < reader->end; reader->held += 8)
+        reader->window |= (uint64_t)*reader->at++ << (56 - reader->held);
+}
 
 /* The next symbol, or -1 when what is left (fewer than eight ones, or nothing) is none. */
 static int get_symbol(struct bit_reader *reader, const struct huffman *huffman) {
-    uint32_t bits = 0;
-    for (unsigned length = 1; length <= CODE_BITS_MAX; length++) {
-        if (reader->next >= reader->bits)
-            return -1;
-        bits = bits << 1 | ((uint32_t)reader->at[reader->next / 8] >> (7 - reader->next % 8) & 1u);
-        reader->next++;
+    if (reader->held < CODE_BITS_MAX)
+        fill_window(reader);
+    unsigned most = reader->held < CODE_BITS_MAX ? reader->held : CODE_BITS_MAX;
+    for (unsigned length = 1; length <= most; length++) {
+        uint32_t bits = (uint32_t)(reader->window >> (64 - length));
         uint32_t index = bits - huffman->first[length] + huffman->first_index[length];
-        if (bits >= huffman->first[length] && index < huffman->first_index[length + 1])
+        if (bits >= huffman->first[length] && index < huffman->first_index[length + 1]) {
+            reader->window <<= length;
+            reader->held -= length;
             return huffman->sorted[index];
+        }
     }
     return -1;
 }
 
 int code_decode(const struct code *code, const uint8_t *at, size_t size, struct name *name) {
-    struct bit_reader reader = {.at = at, .bits = size * 8};
+    struct bit_reader reader = {.at = at, .end = at + size};
     int suffix = get_symbol(&reader, &code->suffixes);
     if (suffix < 0 || (unsigned)suffix > code->suffix_count)
         return -EBADMSG;

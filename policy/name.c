@@ -188,6 +188,12 @@ int name_from_wire(struct name *name, const uint8_t *wire, size_t length) {
     return (int)at;
 }
 
+/* Does the octet stand for itself in presentation form? Letters, digits and what else names are made of, mostly. */
+static inline bool stands_for_itself(uint8_t octet) {
+    static const uint32_t plain[8] = {0, 0xf7ffbceau, 0xeffffffeu, 0x7fffffffu};
+    return plain[octet / 32] >> octet % 32 & 1;
+}
+
 static size_t write_octet(uint8_t octet, char *text) {
     if (octet <= 0x20 || octet >= 0x7f) {
         text[0] = '\\';
@@ -214,8 +220,10 @@ size_t name_to_text(const uint8_t *wire, char *text) {
     for (size_t at = 0; wire[at] != 0; at += (size_t)wire[at] + 1) {
         if (at > 0)
             text[written++] = '.';
-        for (size_t i = 1; i <= wire[at]; i++)
-            written += write_octet(wire[at + i], text + written);
+        for (size_t i = 1; i <= wire[at]; i++) {
+            text[written] = (char)wire[at + i];
+            written += stands_for_itself(wire[at + i]) ? 1 : write_octet(wire[at + i], text + written);
+        }
     }
     text[written] = '\0';
     return written;

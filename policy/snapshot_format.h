@@ -210,6 +210,7 @@ enum { COLD_RECORD_MAX = COLD_FIELDS * 10 };
 size_t cold_write(uint8_t *out, const uint64_t field[COLD_FIELDS]); /* returns octets, at most COLD_RECORD_MAX */
 /* Reads one record within [at, end). Returns what follows it, or NULL if it doesn't fit. */
 const uint8_t *cold_read(const uint8_t *at, const uint8_t *end, uint64_t field[COLD_FIELDS]);
+const uint8_t *cold_skip(const uint8_t *at, const uint8_t *end, uint64_t records); /* what is behind so many records, or NULL */
 
 static inline uint64_t snapshot_round(uint64_t size, uint64_t to) {
     return (size + to - 1) / to * to;

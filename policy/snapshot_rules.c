@@ -19,11 +19,7 @@ static const uint8_t *cold_at(const struct snapshot *snapshot, uint64_t rule) {
     uint64_t index = rule / COLD_STRIDE;
     if (index >= snapshot->cold_index_count || snapshot->cold_index[index] > snapshot->cold_size)
         return NULL;
-    const uint8_t *at = snapshot->cold + snapshot->cold_index[index];
-    uint64_t field[COLD_FIELDS];
-    for (uint64_t i = 0; i < rule % COLD_STRIDE && at != NULL; i++)
-        at = cold_read(at, snapshot->cold + snapshot->cold_size, field);
-    return at;
+    return cold_skip(snapshot->cold + snapshot->cold_index[index], snapshot->cold + snapshot->cold_size, rule % COLD_STRIDE);
 }
 
 /* A reference that was cut in two around its number. */

@@ -27,7 +27,7 @@ static int set_up(void **state) {
     world->place = place;
     snprintf(world->path, sizeof world->path, "%s/ledger.db", world->place->folder);
     world->policy = build_policy(NULL);
-    world->cards = cards_new();
+    world->cards = cards_new(NULL);
     world->ledger = ledger_new(world->path, build_say, world->place);
     ledger_tend(world->ledger, build_now_us());
     *state = world;
@@ -161,6 +161,52 @@ static void test_pages(void **state) {
     assert_int_equal(pages, 8);
 }
 
+static int64_t batches(struct world *world) {
+    sqlite3 *db = NULL;
+    sqlite3_stmt *query = NULL;
+    assert_int_equal(sqlite3_open(world->path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, "SELECT count(*) FROM batch", -1, &query, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(query), SQLITE_ROW);
+    int64_t count = sqlite3_column_int64(query, 0);
+    sqlite3_finalize(query);
+    sqlite3_close(db);
+    return count;
+}
+
+/* Hits that come one by one: their batches are merged, ids and all; repeats still find what they repeat. */
+static void test_merge(void **state) {
+    struct world *world = *state;
+    int64_t rows[200];
+    for (unsigned i = 0; i < 200; i++) {
+        rows[i] = enter(world, i % 3, build_now_us(), 1);
+        ledger_commit(world->ledger);
+    }
+    assert_true(batches(world) < 70);
+    assert_int_equal(total(world), 200);
+    progress(world, 1, build_now_us(), 7, true, rows[1]);
+    ledger_commit(world->ledger);
+    assert_int_equal(total(world), 207);
+    const char *why = "";
+    json_t *parameters = json_pack("{s:i}", "after", 150), *page = ledger_query_hits(world->path, parameters, &why);
+    assert_int_equal(json_array_size(page), 51);
+    assert_int_equal(build_number(json_array_get(page, 0), "id"), 151);
+    json_decref(page);
+    json_decref(parameters);
+    reopen(world);
+    assert_int_equal(total(world), 207);
+    assert_int_equal(ledger_machines(world->ledger), 3);
+    /* What is too old is taken out of the middle of a merged batch. */
+    ledger_limits(world->ledger, 3600, INT64_MAX);
+    for (unsigned i = 0; i < 64; i++) {
+        enter(world, 10 + i % 2, build_now_us() - (uint64_t)(i % 2) * 7200 * 1000000, 1);
+        ledger_commit(world->ledger);
+    }
+    assert_int_equal(total(world), 271);
+    ledger_tend(world->ledger, build_now_us());
+    assert_int_equal(total(world), 239);
+    assert_int_equal(ledger_machines(world->ledger), 4);
+}
+
 static size_t found(struct world *world, const char *key, const char *value) {
     const char *why = "";
     json_t *parameters = json_pack("{s:s}", key, value), *hits = ledger_query_hits(world->path, parameters, &why);
@@ -278,7 +324,7 @@ static void test_damage(void **state) {
     close(fd);
     world->ledger = ledger_new(world->path, build_say, world->place);
     cards_free(world->cards); /* which are one ledger's for life */
-    world->cards = cards_new();
+    world->cards = cards_new(NULL);
     ledger_tend(world->ledger, build_now_us());
     assert_int_equal(atomic_load(&world->place->said), 1);
     assert_non_null(strstr(world->place->text, "set aside"));
@@ -402,6 +448,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_progress, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress_of_what_was_pruned, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_pages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_merge, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_filters, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_hours, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_age, set_up, tear_down),

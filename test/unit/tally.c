@@ -55,7 +55,7 @@ static void chunk(void *context, uint32_t number) {
 static int set_up(void **state) {
     struct world *world = calloc(1, sizeof *world);
     world->policy = build_policy(NULL);
-    world->cards = cards_new();
+    world->cards = cards_new(NULL);
     world->identities = identities_new();
     world->tally = tally_new(world->cards, world->identities, 1000, tell, chunk, &world->told);
     tally_repeat(world->tally, 60);

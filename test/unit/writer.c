@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -307,6 +308,63 @@ static void test_kill(void **state) {
     writer_stop(writer);
 }
 
+/* A few clients that repeat themselves, in windows of a second. */
+static void repeat(struct build_place *place, unsigned run, _Atomic uint64_t *sent) {
+    struct writer *writer = start(place, 1, "");
+    struct snapshot *policy = build_policy(NULL);
+    union build_record room;
+    struct record *record = build_hit(&room, policy, "10.0.0.1", "evil.test", 1);
+    for (unsigned i = 0;; i++) {
+        record->client.bytes[14] = (uint8_t)run;
+        record->client.bytes[15] = (uint8_t)(i % 40);
+        record->ts_us = build_now_us();
+        atomic_fetch_add(sent, 1);
+        put(writer, record);
+        if (i % 64 == 63)
+            usleep(1000);
+    }
+}
+
+/* Killed while windows open, are told and close: the ledger has all that the log has, and nothing twice. */
+static void test_kill_repeats(void **state) {
+    enum { RUNS = 3 };
+    struct build_place *place = *state;
+    _Atomic uint64_t *sent = mmap(NULL, sizeof *sent, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (unsigned run = 0; run < RUNS; run++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) {
+            repeat(place, run, sent);
+            _exit(1);
+        }
+        struct stat log = {0};
+        off_t before = stat(place->hits, &log) == 0 ? log.st_size : 0;
+        while (stat(place->hits, &log) != 0 || log.st_size <= before + 40 * 250 * (off_t)(run + 2))
+            usleep(500);
+        kill(pid, SIGKILL);
+        int status;
+        waitpid(pid, &status, 0);
+    }
+    struct writer *writer = start(place, 60, "");
+    const char *why = "";
+    struct writer_stats stats;
+    while (writer_stats(writer, &stats), stats.clients == 0)
+        sched_yield();
+    json_t *rows = writer_hits(writer, NULL, &why), *clients = writer_clients(writer, NULL, &why),
+           *lines = build_lines(place->hits);
+    json_int_t entered = build_sum(rows, "count");
+    assert_true(build_sum(lines, "count") > RUNS * 40 * 2);
+    assert_true(entered >= build_sum(lines, "count"));
+    assert_true(entered <= (json_int_t)atomic_load(sent));
+    assert_int_equal(build_sum(clients, "hits"), entered);
+    assert_int_equal(atomic_load(&place->said), 0);
+    json_decref(lines);
+    json_decref(clients);
+    json_decref(rows);
+    writer_stop(writer);
+    munmap(sent, sizeof *sent);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_fields, build_place, build_clear),
@@ -316,6 +374,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_follow, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_missing_folder, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_kill, build_place, build_clear),
+        cmocka_unit_test_setup_teardown(test_kill_repeats, build_place, build_clear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
