@@ -12,6 +12,11 @@
 #include "resolver/metrics.h"
 #include "resolver/status.h"
 
+enum {
+    WEB_FEEDER_MS = 2000,  /* that a question for the feeder may take: two of its threads serve everybody */
+    WEB_OTHERS_MS = 30000, /* the others: ledger and history on a busy machine */
+};
+
 /* One HTTP thread's question. It lives on that thread's stack, which sleeps until `done`. */
 struct call {
     struct call *next;
@@ -20,6 +25,14 @@ struct call {
     FILE *metrics; /* not NULL: the exposition is wanted, request is what it needs first */
     json_t *answer;
     bool done;
+};
+
+/* A call under way on the main thread. What it is for may come late, or never: the HTTP thread is let go at `until_ms`. */
+struct errand {
+    struct errand *next, **link;
+    struct call *call; /* NULL: let go */
+    bool feeder;       /* asked for the feeder's word */
+    uint64_t until_ms;
 };
 
 struct web {
@@ -33,6 +46,7 @@ struct web {
     pthread_cond_t answered;
     struct call *calls; /* not yet begun */
     bool closed;        /* no question is taken any more */
+    struct errand *errands;
 };
 
 struct ending {
@@ -74,6 +88,7 @@ static void on_metrics(void *context, FILE *out) {
 
 /* --- main thread --- */
 
+/* zones NULL: the feeder didn't say. */
 static void write_metrics(struct supervisor *supervisor, const json_t *zones, FILE *out) {
     uint64_t counts[STAT_COUNT];
     struct cache_stats cache;
@@ -103,7 +118,7 @@ static void write_metrics(struct supervisor *supervisor, const json_t *zones, FI
         .hits = hits,
         .process = &process,
         .waiting = waiting,
-        .feeder_running = feeder_running(supervisor->feeder),
+        .feeder_running = zones != NULL && feeder_running(supervisor->feeder),
         .feeder_restarts = feeder_restarts(supervisor->feeder),
         .uptime_seconds = (double)(uv_now(&supervisor->loop) - supervisor->started_ms) / 1000,
         .workers = supervisor->worker_count,
@@ -113,8 +128,12 @@ static void write_metrics(struct supervisor *supervisor, const json_t *zones, FI
     free(upstreams);
 }
 
-static void wake(struct call *call) {
+/* Lets the HTTP thread go on with `answer`, which it takes; the call is gone then. */
+static void finish(struct call *call, json_t *answer) {
     struct web *web = call->web;
+    call->answer = answer;
+    if (call->metrics != NULL)
+        write_metrics(web->supervisor, json_object_get(answer, "data"), call->metrics);
     pthread_mutex_lock(&web->lock);
     call->done = true;
     pthread_cond_broadcast(&web->answered);
@@ -122,11 +141,44 @@ static void wake(struct call *call) {
 }
 
 static void on_answer(void *context, json_t *answer) {
-    struct call *call = context;
-    call->answer = answer;
-    if (call->metrics != NULL)
-        write_metrics(call->web->supervisor, json_object_get(answer, "data"), call->metrics);
-    wake(call);
+    struct errand *errand = context;
+    if (errand->link != NULL) {
+        *errand->link = errand->next;
+        if (errand->next != NULL)
+            errand->next->link = errand->link;
+    }
+    if (errand->call != NULL)
+        finish(errand->call, answer);
+    else
+        json_decref(answer);
+    free(errand);
+}
+
+/* The feeder still owes an answer that was given up: no use in waiting for another. */
+static bool feeder_is_silent(const struct web *web) {
+    const struct errand *errand = web->errands;
+    while (errand != NULL && (errand->call != NULL || !errand->feeder))
+        errand = errand->next;
+    return errand != NULL;
+}
+
+static void run(struct web *web, struct call *call) {
+    const char *command = json_string_value(json_object_get(call->request, "command"));
+    bool feeder = command != NULL && strcmp(command, "zones") == 0;
+    struct errand *errand = feeder && feeder_is_silent(web) ? NULL : malloc(sizeof *errand);
+    if (errand == NULL) {
+        finish(call, NULL);
+        return;
+    }
+    *errand = (struct errand){.next = web->errands,
+                              .link = &web->errands,
+                              .call = call,
+                              .feeder = feeder,
+                              .until_ms = uv_now(&web->supervisor->loop) + (feeder ? WEB_FEEDER_MS : WEB_OTHERS_MS)};
+    if (errand->next != NULL)
+        errand->next->link = &errand->next;
+    web->errands = errand;
+    command_run(web->supervisor, call->request, on_answer, errand);
 }
 
 static void on_async(uv_async_t *async) {
@@ -137,12 +189,23 @@ static void on_async(uv_async_t *async) {
     pthread_mutex_unlock(&web->lock);
     for (struct call *next; calls != NULL; calls = next) {
         next = calls->next; /* once woken, the call is gone */
-        command_run(web->supervisor, calls->request, on_answer, calls);
+        run(web, calls);
+    }
+}
+
+static void let_go(struct web *web, uint64_t now) {
+    for (struct errand *errand = web->errands; errand != NULL; errand = errand->next) {
+        struct call *call = errand->call;
+        if (call == NULL || now < errand->until_ms)
+            continue;
+        errand->call = NULL;
+        finish(call, NULL);
     }
 }
 
 static void on_second(uv_timer_t *timer) {
-    const struct web *web = timer->data;
+    struct web *web = timer->data;
+    let_go(web, uv_now(timer->loop));
     if (web->http != NULL)
         http_tend(web->http, uv_now(timer->loop));
 }
@@ -222,6 +285,7 @@ void web_configure(struct web *web) {
 
 void web_stop(struct web *web) {
     web->stopping = true;
+    let_go(web, UINT64_MAX);
     end(web);
 }
 
@@ -236,6 +300,8 @@ void web_close(struct web *web) {
 void web_free(struct web *web) {
     if (web == NULL)
         return;
+    for (struct errand *errand = web->errands; errand != NULL; errand = errand->next)
+        errand->link = NULL; /* its answer comes when nobody waits any more */
     pthread_cond_destroy(&web->answered);
     pthread_mutex_destroy(&web->lock);
     free(web);

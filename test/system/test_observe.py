@@ -2,7 +2,7 @@
 
 What a tool is missing for is skipped, and said. SUNDEW_SCREENSHOT=FILE leaves a picture of the page there.
 """
-import base64, contextlib, json, os, re, shutil, subprocess, unittest, urllib.error, urllib.parse, urllib.request
+import base64, concurrent.futures, contextlib, http.client, json, os, re, shutil, signal, subprocess, time, unittest, urllib.error, urllib.parse, urllib.request
 
 from sundew_test import PATIENCE, TOP, Case, Process, free_port, program, wait_for
 
@@ -92,6 +92,35 @@ class Observe(Case):
         if shutil.which("promtool"):
             checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True)
             self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+
+    def test_a_feeder_that_hangs_doesn_t_take_the_page_along(self):
+        sundewd = self.observed()
+        feeder = sundewd.feeder_pid()[0]
+        os.kill(feeder, signal.SIGSTOP)
+        try:
+            with concurrent.futures.ThreadPoolExecutor(8) as pool:
+                texts = list(pool.map(lambda _: get(self.http, "/metrics"), range(8)))
+            for text in texts:
+                self.assertEqual(samples(text)["sundew_feeder_up"], 0)
+                self.assertNotIn("sundew_zone_rules{", text)
+            with self.assertRaises(urllib.error.HTTPError) as refused:
+                get(self.http, "/api/zones")
+            self.assertEqual(refused.exception.code, 503)
+            self.assertEqual(json.loads(get(self.http, "/api/status"))["pid"], sundewd.pid)
+        finally:
+            os.kill(feeder, signal.SIGCONT)
+        wait_for("the zones again", lambda: samples(get(self.http, "/metrics")).get('sundew_zone_rules{zone="local"}') == 3)
+        os.kill(feeder, signal.SIGSTOP) # nor the daemon's end
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            last = pool.submit(self.try_get, "/metrics")
+            time.sleep(0.3)
+            sundewd.signal(signal.SIGTERM)
+            self.assertEqual(sundewd.wait(5), 0)
+            last.result()
+
+    def try_get(self, path):
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            get(self.http, path)
 
     @unittest.skipUnless(shutil.which("promtool"), "promtool is not installed")
     def test_the_example_s_alerts(self):
