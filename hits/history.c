@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -139,13 +140,27 @@ static uint64_t hash_of_pair(const struct history *history, uint64_t slot) {
     return hash_pair(history->seed, slot);
 }
 
+/* Zeroed slots. Large tables lie in huge pages where the kernel has them: to find the page of a slot that was picked at random
+ * takes as long as to fetch the slot, and no prefetch hides it. */
+static uint64_t *new_slots(size_t count) {
+    enum { HUGE_PAGE = 2 << 20 };
+    size_t octets = count * sizeof(uint64_t);
+    if (octets < HUGE_PAGE)
+        return calloc(count, sizeof(uint64_t));
+    uint64_t *slots = aligned_alloc(HUGE_PAGE, octets);
+    if (slots == NULL)
+        return NULL;
+    madvise(slots, octets, MADV_HUGEPAGE);
+    return memset(slots, 0, octets);
+}
+
 /* Room for one more; `hash` gives that of a slot. False: no memory, nothing changed. */
 static bool table_ready(struct table *table, uint64_t (*hash)(const struct history *history, uint64_t slot),
                         const struct history *history) {
     if (table->slots != NULL && table->used * 2 <= table->mask)
         return true;
     size_t slots = table->slots == NULL ? TABLE_LEAST : (table->mask + 1) * 2;
-    uint64_t *fresh = calloc(slots, sizeof *fresh);
+    uint64_t *fresh = new_slots(slots);
     if (fresh == NULL)
         return false;
     for (size_t i = 0; table->slots != NULL && i <= table->mask; i++) {
