@@ -67,6 +67,12 @@ static const enum trigger triggers[TRIGGER_KEYS] = {
     [NAMESERVER_IP] = TRIGGER_NAMESERVER_IP,
 };
 
+enum { PLACES_MAX = 64 }; /* records of a rule whose places are known for faults; those of further ones are told by number alone */
+
+struct place {
+    uint32_t line, column;
+};
+
 /* One rule being read. */
 struct rule_reader {
     struct reading *reading;
@@ -75,7 +81,9 @@ struct rule_reader {
     bool faulty;
     int error; /* other than a fault: no memory */
     struct indicator *indicator;
-    char *target; /* NAME_TEXT_MAX + 2 octets */
+    char *target;         /* NAME_TEXT_MAX + 2 octets */
+    struct place *places; /* PLACES_MAX: of its records */
+    unsigned placed;
 };
 
 static void fault_at(struct rule_reader *r, uint32_t line, uint32_t column, const char *field, const char *message) {
@@ -281,6 +289,8 @@ static int keep_record(struct rule_reader *r, struct record *record, enum json_e
         fault_at(r, line, column, "records", length ? "a record is one line" : "must not be empty");
         return 0;
     }
+    if (r->placed < PLACES_MAX)
+        r->places[r->placed++] = (struct place){line, column};
     return record_append(record, RECORDS, "\n", text, length);
 }
 
@@ -302,6 +312,7 @@ static int read_nested(void *context, struct record *record, unsigned field, enu
 /* All records in their one spelling, put together in *whole (to be freed). 0, -EINVAL after faults, or -ENOMEM. */
 static int respell_records(struct rule_reader *r, const char *lines, char *out, char **whole, size_t *used) {
     const struct record_field *field = &r->reading->record.fields[RECORDS];
+    const struct place list = {field->line, field->column};
     uint32_t ttl = records_ttl(r);
     const char *why;
     unsigned number = 0;
@@ -310,8 +321,9 @@ static int respell_records(struct rule_reader *r, const char *lines, char *out, 
         int error = local_data_read(at, (size_t)(end - at), ttl, NULL, out, &why);
         if (error == -EINVAL) {
             char which[32];
+            const struct place *place = number < r->placed ? &r->places[number] : &list;
             snprintf(which, sizeof which, "records[%u]", number);
-            fault_at(r, field->line, field->column, which, why);
+            fault_at(r, place->line, place->column, which, why);
             continue;
         }
         if (error)
@@ -405,7 +417,9 @@ static void read_fields(struct rule_reader *r) {
 int sundew_rule_object(struct reading *reading, const struct format_head *head, const char *path) {
     struct indicator indicator;
     char target[NAME_TEXT_MAX + 2];
-    struct rule_reader r = {.reading = reading, .head = head, .path = path, .indicator = &indicator, .target = target};
+    struct place places[PLACES_MAX];
+    struct rule_reader r = {
+        .reading = reading, .head = head, .path = path, .indicator = &indicator, .target = target, .places = places};
     const struct record_reader how = {
         .keys = keys, .count = KEY_COUNT, .context = &r, .nested = read_nested, .unknown = unknown_key};
     reading_blank(&indicator);

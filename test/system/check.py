@@ -50,7 +50,7 @@ class Check(unittest.TestCase):
         self.put("cut.json", '{"rules": ["fine.example"')
         code, places, messages = self.check()
         self.assertEqual(code, 1)
-        self.assertEqual(sorted(places), ["a.json:2:2: rules[0]", "a.json:3:1: .", "a.json:4:9: rules[2].ip", "a.json:5:56: rules[4].records[0]", "cut.json:1:26: .",
+        self.assertEqual(sorted(places), ["a.json:2:2: rules[0]", "a.json:3:1: .", "a.json:4:9: rules[2].ip", "a.json:5:57: rules[4].records[0]", "cut.json:1:26: .",
                                           "gone.json:1:1: .", "sundew.json:2:2: lisen", "sundew.json:4:37: zones[0].refesh",
                                           "sundew.json:6:5: zones[1].rules[1]"])
         self.assertEqual(messages[0], 'unknown key; did you mean "listen"?')

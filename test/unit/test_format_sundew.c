@@ -155,10 +155,10 @@ static void records(void **state) {
     expect_fault("{\"domain\":\"a.example\",\"action\":\"local\",\"records\":[7]}",
                  "1:61 rules[0].records text is expected here\n");
     expect_fault("{\"domain\":\"a.example\",\"action\":\"local\",\"records\":[\"60 CH TXT x\"]}",
-                 "1:60 rules[0].records[0] a record's class must be IN\n");
+                 "1:61 rules[0].records[0] a record's class must be IN\n");
     expect_fault("{\"domain\":\"a.example\",\"action\":\"local\",\"records\":[\"60 CH TXT x\",\"60 IN TXT x\",\"60 IN CNAME x.\"]}",
-                 "1:60 rules[0].records[0] a record's class must be IN\n"
-                 "1:60 rules[0].records[2] CNAME and DNAME can't stand among records: use action \"cname\"\n");
+                 "1:61 rules[0].records[0] a record's class must be IN\n"
+                 "1:89 rules[0].records[2] CNAME and DNAME can't stand among records: use action \"cname\"\n");
     expect_fault("{\"domain\":\"a.example\",\"action\":\"drop\",\"records\":[\"60 A 192.0.2.1\"]}",
                  "1:59 rules[0].records only action local has records\n");
     const struct collected *result = rule("{\"domain\":\"a.example\",\"action\":\"local\",\"records\":[\"60 IN A 999.1.1.1\"]}");
