@@ -10,7 +10,7 @@ usage: test/bench/start.py BUILD [RULES...]
 import os, random, re, statistics, subprocess, sys, tempfile, time
 
 sys.dont_write_bytecode = True
-from kit import CORES, ask, free_port, table, tree
+from kit import CORES, ask, cpu, free_port, table, tree
 
 ZONES = 20
 STARTS = 5  # with a snapshot
@@ -104,20 +104,21 @@ def measure(build, count):
         rules = Rules(folder, count)
         octets = sum(map(os.path.getsize, rules.files))
         with Sundewd(build, rules) as sundewd:
-            cold, reload = sundewd.start(), sundewd.reload()
+            cold, used = sundewd.start(), cpu(sundewd.process.pid)
+            reload = sundewd.reload()
             peak = sundewd.memory("VmHWM")[1]
         for _ in range(STARTS):
             with Sundewd(build, rules) as sundewd:
                 warm.append(sundewd.start())
                 resident = sundewd.memory("VmRSS")[0]
-    return [f"{count}", f"{octets / count:.0f}", f"{cold:.2f}", f"{cold / count * 1e6:.2f}", f"{peak:.0f}", f"{reload:.2f}",
+    return [f"{count}", f"{octets / count:.0f}", f"{cold:.2f}", f"{used / count * 1e6:.2f}", f"{peak:.0f}", f"{reload:.2f}",
             f"{statistics.median(warm) * 1000:.0f}", f"{resident:.0f}"]
 
 
 def main():
     build, counts = sys.argv[1], [int(count) for count in sys.argv[2:]] or [1_000_000, 10_000_000]
     table("From exec to the first answer by policy, sundewd and feeder on one core, 1 worker, rules in JSON lines",
-          ["rules", "octets a line", "without a snapshot s", "us a rule", "feeder's peak MB", "reload s", "with one ms",
+          ["rules", "octets a line", "without a snapshot s", "CPU us a rule", "feeder's peak MB", "reload s", "with one ms",
            "sundewd's Rss MB"], [measure(build, count) for count in counts], True)
 
 
