@@ -21,6 +21,10 @@ static int say_unreachable(const struct tool *tool, int error) {
     return TOOL_NO_DAEMON;
 }
 
+static int seconds(const struct tool *tool) {
+    return tool->patience > 0 ? (int)tool->patience : ANSWER_SECONDS;
+}
+
 /* Connects and sends the request as one line; takes the reference. *stream is for the answer. */
 static int begin(struct tool *tool, json_t *request, FILE **stream) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -39,7 +43,7 @@ static int begin(struct tool *tool, json_t *request, FILE **stream) {
         code = say_unreachable(tool, errno);
         goto done;
     }
-    struct timeval patience = {.tv_sec = ANSWER_SECONDS};
+    struct timeval patience = {.tv_sec = seconds(tool)};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     *stream = fdopen(fd, "r+");
     if (*stream == NULL) {
@@ -87,7 +91,7 @@ int request_send(struct tool *tool, json_t *request, json_t **data) {
     bool late = answer == NULL && (errno == EAGAIN || errno == EWOULDBLOCK);
     fclose(stream);
     if (late)
-        return tool_failed("the daemon gave no answer in %d s; it may still do what was asked", ANSWER_SECONDS);
+        return tool_failed("the daemon gave no answer in %d s; it may still do what was asked", seconds(tool));
     if (answer == NULL) {
         fputs("sundew: the daemon closed the connection\n", stderr);
         return TOOL_NO_DAEMON;

@@ -13,6 +13,7 @@ struct tool {
     const char *control; /* path of the daemon's socket; never NULL */
     bool json;           /* --json: one document for programs */
     bool terminal;       /* stdout is one */
+    unsigned patience;   /* seconds that an answer may take; 0: as long as the daemon may take at worst */
 };
 
 int tool_status(struct tool *tool, int argc, char **argv);

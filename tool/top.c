@@ -10,7 +10,7 @@
 #include "tool/table.h"
 #include "tool/tool.h"
 
-enum { INTERVAL_MS = 1000, CELL_MAX = 512, CLIENTS_SINCE_HOURS = 24, COLUMNS_MAX = 6 };
+enum { INTERVAL_MS = 1000, CELL_MAX = 512, CLIENTS_SINCE_HOURS = 24, COLUMNS_MAX = 6, PATIENCE_SECONDS = 2, SILENT_LOOKS = 10 };
 
 /* What the last look brought, and what rates are counted from. */
 struct view {
@@ -18,6 +18,7 @@ struct view {
     double queries, hits;             /* at the last look */
     double at;                        /* monotonic seconds of it; 0 none */
     double queries_rate, hits_rate;
+    unsigned silent; /* looks for which the zones are not asked for: nobody said them in time */
 };
 
 static double number(const json_t *data, const char *key) {
@@ -53,7 +54,10 @@ static void look(struct tool *tool, struct view *view) {
         return;
     }
     view->clients = fetch(tool, json_pack("{s:s, s:s}", "command", "clients", "since", since));
-    view->zones = fetch(tool, json_pack("{s:s}", "command", "zones"));
+    if (view->silent > 0)
+        view->silent--;
+    else if ((view->zones = fetch(tool, json_pack("{s:s}", "command", "zones"))) == NULL)
+        view->silent = SILENT_LOOKS;
     double now = seconds_now(), queries = number(view->status, "queries"), hits = number(view->status, "policy_hits");
     bool known = view->at > 0 && queries >= view->queries && hits >= view->hits && now > view->at;
     view->queries_rate = known ? (queries - view->queries) / (now - view->at) : 0;
@@ -235,7 +239,9 @@ static void draw(const struct tool *tool, const struct view *view) {
     y = draw_list(y, room / 2, "(no client has asked for a listed name)", clients, sizeof clients / sizeof *clients,
                   view->clients) +
         1;
-    y = draw_list(y, (LINES - y) / 2 + 1, "(no zones)", zones, sizeof zones / sizeof *zones, view->zones) + 1;
+    y = draw_list(y, (LINES - y) / 2 + 1, view->zones == NULL ? "(the feeder doesn't say)" : "(no zones)", zones,
+                  sizeof zones / sizeof *zones, view->zones) +
+        1;
     draw_list(y, LINES - y, "(no upstreams)", upstreams, sizeof upstreams / sizeof *upstreams,
               json_object_get(view->status, "upstreams"));
     refresh();
@@ -249,6 +255,7 @@ int tool_top(struct tool *tool, int argc, char **argv) {
         return tool_failed("top: stdout is not a terminal");
     if (freopen("/dev/null", "w", stderr) == NULL) /* complaints of one look would tear the picture */
         return TOOL_FAILED;
+    tool->patience = PATIENCE_SECONDS; /* q is heard between two looks */
     setlocale(LC_ALL, "");
     if (initscr() == NULL)
         return TOOL_FAILED;

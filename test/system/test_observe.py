@@ -298,6 +298,10 @@ class Observe(Case):
         wait_for("a tiny top", lambda: screen().startswith("sundew"))
         resize(120, 40)
         wait_for("a wide top", lambda: "hits/s" in screen() and "FAMILIES" in screen())
+        feeder = sundewd.feeder_pid()[0]
+        os.kill(feeder, signal.SIGSTOP)
+        wait_for("a word that the feeder hangs", lambda: "the feeder doesn't say" in screen() and "127.0.0.7" in screen())
+        os.kill(feeder, signal.SIGCONT)
         sundewd.end()
         wait_for("a word that the daemon is gone", lambda: "no daemon" in screen())
         sundewd.launch()
