@@ -110,11 +110,12 @@ def comparable(message, record):
 
 
 class Server(Process):
-    """A server on loopback that is up once it answers `ready`."""
+    """A server on loopback that is up once it answers `ready`. A copy of it runs: a profile of AppArmor would keep the installed one out
+    of our folder."""
 
     def __init__(self, arguments, folder, port, ready):
         self.port, self.address = port, ("127.0.0.1", port)
-        super().__init__(arguments, os.path.join(folder, "log"), cwd=folder)
+        super().__init__([shutil.copy(arguments[0], folder), *arguments[1:]], os.path.join(folder, "log"), cwd=folder)
 
         def check():
             if self.process.poll() is not None:
