@@ -242,6 +242,7 @@ static void take_answer(struct exchange *exchange, struct choice *choice, bool e
                         const uint8_t *message, size_t length) {
     struct answer *answer = NULL;
     uint64_t now = now_of(exchange);
+    exchange->host->answering(exchange);
     int error =
         answer_from_message(&answer, &exchange->flight.question, message, length, exchange->host->limits, (uint32_t)(now / 1000));
     if (error < 0) {

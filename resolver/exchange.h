@@ -50,6 +50,8 @@ struct exchange_host {
     struct wheel wheel;
     const struct answer_limits *limits;
     struct stats *stats;
+    /* An answer has come and is about to be read: what `ended` will need can be fetched meanwhile. */
+    void (*answering)(const struct exchange *exchange);
     /* The answer (a failure is one, too; borrowed; NULL: no memory for one). Also from within exchange_begin. */
     void (*ended)(struct exchange *exchange, struct answer *answer);
     /* After that: it holds nothing any more and may be used again. */

@@ -60,6 +60,10 @@ static struct bucket *bucket_lock(struct inflight *inflight, uint64_t hash) {
     return bucket;
 }
 
+void inflight_prefetch(const struct inflight *inflight, const struct flight *flight) {
+    __builtin_prefetch(&inflight->buckets[flight->hash % BUCKETS], 1);
+}
+
 static bool question_equal(const struct question *a, const struct question *b) {
     return a->type == b->type && a->dnssec_ok == b->dnssec_ok && a->checking_disabled == b->checking_disabled &&
            name_equal(&a->name, &b->name);

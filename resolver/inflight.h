@@ -46,6 +46,9 @@ struct waiters *mailbox_take(struct mailbox *mailbox);
 struct inflight *inflight_new(void); /* NULL: no memory */
 void inflight_free(struct inflight *inflight);
 
+/* For whoever is about to call one of the others with this flight, whose hash is set: so that its bucket is at hand then. */
+void inflight_prefetch(const struct inflight *inflight, const struct flight *flight);
+
 /* Joins or begins the flight for question and hash.
  * Returns 0 when `fresh` is now the flight, `waiters` in it: the caller owns it and asks. 1 when `waiters` was added to another's
  * flight. 2 when *mine is this worker's waiters that is there already; `waiters` is unused. -EAGAIN: it isn't in flight, and the

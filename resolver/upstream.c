@@ -347,6 +347,13 @@ static struct cache_key key_of(const struct exchange *exchange) {
                               .type = question->type};
 }
 
+static void on_answering(const struct exchange *exchange) {
+    const struct upstream_shared *shared = ((const struct upstream *)exchange->host)->shared;
+    struct cache_key key = key_of(exchange);
+    inflight_prefetch(shared->inflight, &exchange->flight);
+    cache_prefetch(shared->cache, &key);
+}
+
 /* Into the cache first, then out of the table, then told: who finds no flight finds the answer. */
 static void deliver(struct upstream *upstream, struct exchange *exchange, struct answer *answer) {
     struct upstream_shared *shared = upstream->shared;
@@ -467,6 +474,7 @@ static void exchange_reset(struct upstream *upstream, struct exchange *exchange,
                   atomic_load_explicit(&upstream->shared->seed, memory_order_relaxed));
     exchange->key_hash = name.hash[name.labels];
     exchange->flight.hash = exchange->key_hash + question->type;
+    inflight_prefetch(upstream->shared->inflight, &exchange->flight);
     exchange->ready = NULL;
     exchange->answer = NULL;
     exchange->cached = exchange->ended = exchange->refused = exchange->silent = false;
@@ -487,12 +495,12 @@ int upstream_ask(struct upstream *upstream, struct ask *ask) {
     struct exchange *exchange = exchange_take(upstream);
     if (!exchange)
         return -EAGAIN;
+    exchange_reset(upstream, exchange, &ask->question);
     struct waiters *waiters = waiters_take(upstream), *mine = waiters;
     if (!waiters) {
         exchange_give(upstream, exchange);
         return -EAGAIN;
     }
-    exchange_reset(upstream, exchange, &ask->question);
     bool may_begin = upstream->flights < INFLIGHT_MAX / (upstream->forwarders->workers ? upstream->forwarders->workers : 1);
     int joined = inflight_join(shared->inflight, &exchange->flight, may_begin, waiters, &mine);
     if (joined != 0)
@@ -614,6 +622,7 @@ int upstream_init(struct upstream **out, struct upstream_shared *shared, uv_loop
     upstream->shared = shared;
     upstream->ready_end = &upstream->ready;
     upstream->host.stats = stats;
+    upstream->host.answering = on_answering;
     upstream->host.ended = on_ended;
     upstream->host.settled = on_settled;
     exchange_host_init(&upstream->host);
