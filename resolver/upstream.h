@@ -54,7 +54,7 @@ struct ask {
     void *context;
     struct ask *next, **link; /* the module's */
 };
-/* 0, or -errno (-EAGAIN: too much in flight); then done is not called. `key`: of question.name, if the caller has it. */
+/* 0, or -errno (-EAGAIN: too much in flight); then done is not called. */
 int upstream_ask(struct upstream *upstream, struct ask *ask);
 void upstream_cancel(struct upstream *upstream, struct ask *ask);
 
