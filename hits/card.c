@@ -23,10 +23,13 @@ enum {
 struct slot {
     struct card *card;
     struct phrase *answer;
+    _Atomic uint64_t *zone_hits, *family_hits; /* the card's, so that a repeat needn't touch it */
     uint32_t spec;
     uint16_t qtype;
     bool answered;
+    uint8_t unused[24];
 };
+_Static_assert(sizeof(struct slot) == CARD_LINE, "a slot is one line");
 
 struct set {
     uint64_t keys[CARD_WAYS]; /* 0: an empty slot */
@@ -46,15 +49,19 @@ struct block {
 struct cards {
     struct zone_counts *counts;
     struct set *sets;                     /* aligned, within set_room */
-    struct slot *slots;                   /* CARD_WAYS a set */
+    struct slot *slots;                   /* CARD_WAYS a set; aligned, within slot_room */
     struct card **buckets;                /* CARD_BUCKETS */
     struct phrase *answers[CARD_ANSWERS]; /* of late, by text: most rules answer alike */
     struct text text;                     /* what is being put together */
-    void *set_room;
+    void *set_room, *slot_room;
     struct block *blocks;                 /* the first is being used up */
     size_t block_used;                    /* octets of it */
     struct spare *spare[CARD_PIECES + 1]; /* by pieces */
 };
+
+static void *aligned(void *room) {
+    return (void *)(((uintptr_t)room + CARD_LINE - 1) & ~(uintptr_t)(CARD_LINE - 1));
+}
 
 struct cards *cards_new(struct zone_counts *counts) {
     size_t sets = (size_t)1 << CARD_SETS_LOG;
@@ -64,14 +71,14 @@ struct cards *cards_new(struct zone_counts *counts) {
     cards->counts = counts;
     cards->block_used = CARD_BLOCK;
     cards->set_room = calloc(sets + 1, sizeof(struct set));
-    cards->slots = calloc(sets * CARD_WAYS, sizeof(struct slot));
+    cards->slot_room = calloc(sets * CARD_WAYS + 1, sizeof(struct slot));
     cards->buckets = calloc(CARD_BUCKETS, sizeof(struct card *));
-    if (cards->set_room == NULL || cards->slots == NULL || cards->buckets == NULL) {
+    if (cards->set_room == NULL || cards->slot_room == NULL || cards->buckets == NULL) {
         cards_free(cards);
         return NULL;
     }
-    uintptr_t room = (uintptr_t)cards->set_room;
-    cards->sets = (struct set *)(void *)((char *)cards->set_room + (CARD_LINE - room % CARD_LINE) % CARD_LINE);
+    cards->sets = aligned(cards->set_room);
+    cards->slots = aligned(cards->slot_room);
     return cards;
 }
 
@@ -96,7 +103,7 @@ void cards_free(struct cards *cards) {
         free(block);
     }
     free(cards->set_room);
-    free(cards->slots);
+    free(cards->slot_room);
     free(cards->buckets);
     free(cards);
 }
@@ -281,12 +288,25 @@ static struct slot *find_slot(struct cards *cards, struct snapshot *snapshot, ui
     slot_clear(cards, slot);
     set->keys[(size_t)(slot - cards->slots) % CARD_WAYS] = key;
     slot->card = card;
+    slot->zone_hits = card->zone_hits;
+    slot->family_hits = card->family_hits;
     return slot;
 }
 
 struct card *cards_find(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode) {
     struct slot *slot = find_slot(cards, snapshot, rule, mode);
     return slot == NULL ? NULL : slot->card;
+}
+
+struct card *cards_hit(struct cards *cards, const struct record *record) {
+    struct slot *slot = find_slot(cards, record->snapshot, record->rule, (enum mode)record->mode);
+    if (slot == NULL)
+        return NULL;
+    if (slot->zone_hits != NULL)
+        atomic_fetch_add_explicit(slot->zone_hits, 1, memory_order_relaxed);
+    if (slot->family_hits != NULL)
+        atomic_fetch_add_explicit(slot->family_hits, 1, memory_order_relaxed);
+    return slot->card;
 }
 
 const struct card *cards_ahead(const struct cards *cards, const struct record *record, unsigned step, uint64_t *place) {
@@ -298,13 +318,14 @@ const struct card *cards_ahead(const struct cards *cards, const struct record *r
     }
     const struct slot *slot = has_slot(cards, set, key);
     if (slot == NULL) {
+        const struct slot *empty = step == 1 ? has_slot(cards, set, 0) : NULL;
+        if (empty != NULL)
+            __builtin_prefetch(empty, 1);
         snapshot_rule_prefetch(record->snapshot, record->rule, step - 1, place);
         return NULL;
     }
     if (step == 1)
-        __builtin_prefetch(slot);
-    else if (step == 2)
-        __builtin_prefetch(slot->card, 1);
+        __builtin_prefetch(slot, 1);
     return step == 1 ? NULL : slot->card;
 }
 

@@ -17,6 +17,8 @@ void cards_free(struct cards *cards);
 /* The card of a rule as hit in `mode`, owned by `cards` until its slot is needed (card_ref to keep it); NULL: no such rule or no
  * memory. */
 struct card *cards_find(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode);
+/* The same of a hit record, which is counted. */
+struct card *cards_hit(struct cards *cards, const struct record *record);
 struct card *card_ref(struct card *card);
 void cards_unref(struct cards *cards, struct card *card);
 

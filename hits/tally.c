@@ -3,41 +3,52 @@
  * Windows lie in one array, taken in the order of opening, so those that close together lie together. The array is never touched
  * before it is used. A chunk of it is told anew each second if one of its windows had a repeat, or when one closed whose repeats
  * had been told. */
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "hits/tally.h"
 
-enum { NAMES_INSIDE = 44 /* octets of names that a window holds itself; longer ones are allocated */ };
+enum {
+    NAMES_INSIDE = 48, /* octets of names that a window holds itself; longer ones are allocated */
+    WINDOW_LINE = 64   /* octets of a line of memory */
+};
 
+/* In lines of memory: the first two are all that a repeat touches. */
 struct window {
-    struct card *card;
+    struct card *card; /* NULL: this place is free */
     struct ip client;
-    uint8_t mac[6];         /* of `who`, if it has one */
-    bool has_mac, edns_mac; /* edns_mac: the client said its MAC itself: it is a part of the key */
-    uint32_t chain;         /* the next in its bucket; here and below: where in the array, plus 1; 0 none */
-    uint32_t older, newer;  /* in order of opening, which is the order of closing; newer: of free places, the next */
+    uint8_t mac[6];               /* of whoever is behind the client, if has_mac */
+    bool has_mac, edns_mac;       /* edns_mac: the client said its MAC itself: it is a part of the key */
+    uint32_t chain;               /* the next in its bucket; here and below: where in the array, plus 1; 0 none */
+    uint32_t identity_generation; /* when it was looked up who is behind the client */
     uint64_t opened_ms;
-    uint32_t identity_generation;     /* when `who` was looked up */
-    uint32_t generation;              /* of the last query's snapshot */
-    uint64_t count;                   /* repeats since the first */
-    uint64_t first_ts_us, last_ts_us; /* of the repeats */
-    uint16_t qtype;                   /* of the last query, as all below */
-    uint8_t protocol;
+    uint32_t generation; /* of the last query's snapshot; and so on */
+    uint32_t spec;
+    uint16_t qtype;
+    uint8_t protocol, action;
     uint8_t qname_length, via_length;
-    uint8_t action;
     bool told;       /* its repeats as PROGRESS */
     bool like_first; /* the last query is the first one again */
-    uint32_t spec;
-    int64_t row;
-    struct phrase *hostname;
-    struct phrase *answer;
-    union { /* qname, then via */
+
+    uint64_t count;      /* repeats since the first */
+    uint64_t last_ts_us; /* of the last query */
+    union {              /* qname, then via */
         uint8_t inside[NAMES_INSIDE];
         uint8_t *outside;
     } names;
+
+    uint64_t first_ts_us; /* of the first repeat */
+    int64_t row;
+    struct phrase *hostname;
+    struct phrase *answer;
+    uint32_t older, newer; /* in order of opening, which is the order of closing; newer: of free places, the next */
+    uint8_t unused[24];
 };
+_Static_assert(offsetof(struct window, count) == WINDOW_LINE && offsetof(struct window, first_ts_us) == 2 * WINDOW_LINE &&
+                   sizeof(struct window) == 3 * WINDOW_LINE,
+               "whole lines");
 
 /* Chunks to be told, each once, first in first out: so that none waits for ever. */
 struct queue {
@@ -59,7 +70,8 @@ struct tally {
     uint32_t free_first, free_last; /* given back, in that order */
     size_t bucket_mask;
     uint32_t *buckets;
-    struct window *array;
+    struct window *array; /* aligned, within `room` */
+    void *room;
     uint32_t oldest, newest;
     struct queue dirty, closed;
 };
@@ -98,8 +110,9 @@ struct tally *tally_new(struct cards *cards, struct identities *identities, size
         (struct tally){.cards = cards, .identities = identities, .tell = tell, .chunk = chunk, .context = context, .limit = limit};
     tally->bucket_mask = buckets - 1;
     tally->buckets = calloc(buckets, sizeof *tally->buckets);
-    tally->array = calloc(limit, sizeof *tally->array);
-    if (tally->buckets == NULL || tally->array == NULL || !queue_new(&tally->dirty, chunks) || !queue_new(&tally->closed, chunks) ||
+    tally->room = calloc(limit + 1, sizeof *tally->array);
+    tally->array = (void *)(((uintptr_t)tally->room + WINDOW_LINE - 1) & ~(uintptr_t)(WINDOW_LINE - 1));
+    if (tally->buckets == NULL || tally->room == NULL || !queue_new(&tally->dirty, chunks) || !queue_new(&tally->closed, chunks) ||
         getrandom(tally->seed, sizeof tally->seed, 0) != sizeof tally->seed) {
         tally_free(tally);
         return NULL;
@@ -157,8 +170,8 @@ void tally_prefetch(const struct tally *tally, const struct record *record, cons
         return;
     }
     const char *window = (const char *)(*bucket == 0 ? &tally->array[tally->used % tally->limit] : at(tally, *bucket));
-    for (size_t line = 0; line < sizeof(struct window); line += 64)
-        __builtin_prefetch(window + line, 1);
+    __builtin_prefetch(window, 1);
+    __builtin_prefetch(window + WINDOW_LINE, 1);
 }
 
 /* --- telling --- */
@@ -276,7 +289,7 @@ void tally_free(struct tally *tally) {
     for (size_t i = 0; i < tally->used; i++)
         if (tally->array[i].card != NULL)
             release(tally, &tally->array[i]);
-    free(tally->array);
+    free(tally->room);
     free(tally->buckets);
     free(tally->dirty.list);
     free(tally->dirty.in);

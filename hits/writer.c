@@ -33,7 +33,7 @@ enum {
     WRITER_CLOSE_MS = 50,        /* windows of repeats close so late at most: many at once, not one by one */
     WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
     WRITER_ROUND = 65536,        /* records taken from a ring in a round, about: then timers get their turn */
-    WRITER_GROUP = 32,           /* records whose memory is asked for before the first of them is taken */
+    WRITER_GROUP = 64,           /* records whose memory is asked for before the first of them is taken */
     WRITER_PROGRESS = 64,        /* chunks of open windows brought up to date in the ledger between two rounds: some 2 ms */
     WRITER_BATCH = 1 << 18,      /* octets of lines before they are written within a round */
     WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
@@ -223,22 +223,14 @@ static void tell_chunk(void *context, uint32_t chunk) {
 
 /* --- records --- */
 
-static void count_hit(const struct card *card) {
-    if (card->zone_hits != NULL)
-        atomic_fetch_add_explicit(card->zone_hits, 1, memory_order_relaxed);
-    if (card->family_hits != NULL)
-        atomic_fetch_add_explicit(card->family_hits, 1, memory_order_relaxed);
-}
-
 static void take_hit(struct writer *writer, const struct record *record) {
     atomic_fetch_add_explicit(&writer->hits, 1, memory_order_relaxed);
-    struct card *card = cards_find(writer->cards, record->snapshot, record->rule, (enum mode)record->mode);
+    struct card *card = cards_hit(writer->cards, record);
     if (card == NULL) {
         writer->hit_loss.count++;
         atomic_fetch_add(&writer->lines_lost, 1);
         return;
     }
-    count_hit(card);
     tally_hit(writer->tally, record, card, uv_now(&writer->loop));
 }
 
