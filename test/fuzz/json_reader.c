@@ -34,6 +34,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (text[length] != 0 || json_offset(reader) + 1 < last || (event != JSON_ERROR && json_depth(reader) > 8))
             abort();
         last = json_offset(reader);
+        struct json_member members[4];
+        size_t count, octets = json_peek_object(reader, &text, members, 4, &count);
+        if (octets > 0 &&
+            (text[0] != '{' || text[octets - 1] != '}' || members[count - 1].text + members[count - 1].length >= octets))
+            abort();
+        if (octets > 0)
+            json_pass_object(reader, octets);
         if (event == JSON_ERROR && !limits.lines)
             break;
         if (event == JSON_ERROR)
