@@ -455,6 +455,16 @@ static void on_wake(uv_async_t *async) {
     uv_timer_start(&writer->tick, on_tick, WRITER_TICK_MS, WRITER_TICK_MS);
 }
 
+/* What this second's hits read of the policy needn't stay in memory. */
+static void rest_policy(struct writer *writer) {
+    uv_mutex_lock(&writer->lock);
+    struct snapshot *policy = writer->policy == NULL ? NULL : snapshot_ref(writer->policy);
+    uv_mutex_unlock(&writer->lock);
+    if (policy != NULL)
+        snapshot_rest(policy);
+    snapshot_unref(policy);
+}
+
 static void on_second(uv_timer_t *timer) {
     struct writer *writer = timer->data;
     if (!writer->ticking)
@@ -467,6 +477,7 @@ static void on_second(uv_timer_t *timer) {
     ledger_tend(writer->ledger, wall_us());
     history_tend(writer->history, wall_us());
     hunt_tend(writer->hunt, wall_us());
+    rest_policy(writer);
     say_losses(writer);
     say_leases(writer);
 }

@@ -396,6 +396,12 @@ void snapshot_unref(struct snapshot *snapshot) {
     release(snapshot);
 }
 
+void snapshot_rest(const struct snapshot *snapshot) {
+    uint64_t from = snapshot->header->section[SECTION_RESIDENT_END].offset; /* on a page's border: check_header */
+    if (from < snapshot->size)
+        madvise((void *)(uintptr_t)(snapshot->map + from), snapshot->size - from, MADV_DONTNEED);
+}
+
 /* --- what it says of itself ------------------------------------------------------------------------------------------------------
  */
 

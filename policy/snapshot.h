@@ -66,4 +66,9 @@ void snapshot_rule_prefetch(const struct snapshot *snapshot, uint32_t rule, unsi
 int snapshot_each(const struct snapshot *snapshot, int (*each)(void *context, uint32_t rule, const struct rule_info *info),
                   void *context);
 
+/* Takes out of the mapping again what the calls above have brought into it. The kernel maps whole huge pages, so a hundred hits on
+ * ten million rules make 70 MB resident that nobody reads twice. What they returned stays good. Any thread, beside all others; a
+ * few microseconds. */
+void snapshot_rest(const struct snapshot *snapshot);
+
 #endif

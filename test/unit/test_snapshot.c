@@ -165,6 +165,53 @@ static void test_replaced(void **state) {
     assert_int_equal(open_files(), before);
 }
 
+/* Octets of the file's mapping that are in memory. */
+static size_t mapped(const char *path) {
+    FILE *smaps = fopen("/proc/self/smaps", "re");
+    assert_non_null(smaps);
+    char line[512];
+    size_t kilobytes = 0, one;
+    bool of_file = false;
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        if (strchr(line, '-') != NULL && strchr(line, '-') < strchr(line, ' '))
+            of_file = strstr(line, path) != NULL;
+        else if (of_file && sscanf(line, "Rss: %zu kB", &one) == 1)
+            kilobytes += one;
+    }
+    fclose(smaps);
+    return kilobytes * 1024;
+}
+
+static int add_lengths(void *context, uint32_t rule, const struct rule_info *info) {
+    *(size_t *)context += strlen(info->text) + strlen(info->zone_name);
+    return 0;
+}
+
+/* What was read of rules leaves memory when it is told to, and can be read again. */
+static void test_rests(void **state) {
+    char path[] = "/tmp/sundew-snapshot-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    struct ruleset *rules = small_policy();
+    assert_int_equal(compile_write(rules, &(struct compile_options){.seed = BUILD_SEED}, fd), 0);
+    ruleset_free(rules);
+    close(fd);
+    struct snapshot *snapshot = NULL;
+    assert_int_equal(snapshot_open(&snapshot, path, NULL), 0);
+    struct snapshot_stats stats;
+    snapshot_stats(snapshot, &stats);
+    size_t lengths = 0, again = 0;
+    snapshot_each(snapshot, add_lengths, &lengths);
+    size_t before = mapped(path);
+    snapshot_rest(snapshot);
+    size_t after = mapped(path);
+    assert_true(after < before && after <= (stats.resident_bytes | 4095) + 1);
+    snapshot_each(snapshot, add_lengths, &again);
+    assert_true(lengths > 0 && lengths == again);
+    snapshot_unref(snapshot);
+    unlink(path);
+}
+
 static void test_same_bytes(void **state) {
     struct file a = read_file(build_file(small_policy()));
     struct file b = read_file(build_file(small_policy()));
@@ -308,7 +355,7 @@ int main(void) {
         cmocka_unit_test(test_says),     cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_empty),
         cmocka_unit_test(test_flipped),  cmocka_unit_test(test_cut),        cmocka_unit_test(test_foreign),
         cmocka_unit_test(test_forged),   cmocka_unit_test(test_full_disk),  cmocka_unit_test(test_forged_protection),
-        cmocka_unit_test(test_replaced),
+        cmocka_unit_test(test_replaced), cmocka_unit_test(test_rests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
