@@ -438,6 +438,8 @@ static bool sleep_all(struct writer *writer) {
 
 static void on_tick(uv_timer_t *timer) {
     struct writer *writer = timer->data;
+    if (!obey(writer)) /* timers come before the wake: what is entered after a reload must find its configuration */
+        return;
     writer->idle_ticks = drain(writer) ? 0 : writer->idle_ticks + 1;
     if (writer->idle_ticks < WRITER_IDLE_TICKS || !sleep_all(writer))
         return;
