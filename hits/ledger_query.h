@@ -12,8 +12,11 @@
 #include <jansson.h>
 #include <stdint.h>
 
-/* Array of {"address", "mac", "hostname", "first_seen", "last_seen", "hits", "families", "zones"}, the latest seen first; mac and
+/* The latest "limit" machines (LEDGER_QUERY_CLIENTS at most, and without one; all of them in pages: hits/ledger_pages.h): an array
+ * of
+ * {"address", "mac", "hostname", "first_seen", "last_seen", "hits", "families", "zones"}, the latest seen first; mac and
  * hostname null where unknown; first_seen is over all that is kept, the rest over what was asked for. NULL with *why (static). */
+enum { LEDGER_QUERY_CLIENTS = 10000 };
 json_t *ledger_query_clients(const char *path, const json_t *parameters, const char **why);
 
 /* Array of objects as in the hit log, in the order of entry. Without "after": the latest "limit" (default LEDGER_QUERY_HITS). */

@@ -17,6 +17,7 @@
 #include "hits/hunt.h"
 #include "hits/identity.h"
 #include "hits/ledger.h"
+#include "hits/ledger_pages.h"
 #include "hits/ledger_query.h"
 #include "hits/line.h"
 #include "hits/log_file.h"
@@ -87,6 +88,7 @@ struct writer {
     struct identities *identities;
     struct tally *tally;
     struct ledger *ledger;
+    struct ledger_pages *pages;
     struct history *history;
     struct hunt *hunt;
     char *history_folder; /* like ledger_path */
@@ -477,6 +479,7 @@ static void on_second(uv_timer_t *timer) {
         drain(writer);
     end_batch(writer);
     ledger_tend(writer->ledger, wall_us());
+    ledger_pages_tend(writer->pages, uv_hrtime() / 1000000);
     history_tend(writer->history, wall_us());
     hunt_tend(writer->hunt, wall_us());
     rest_policy(writer);
@@ -507,6 +510,7 @@ static void free_writer(struct writer *writer) {
     hunt_free(writer->hunt);
     history_free(writer->history);
     ledger_free(writer->ledger);
+    ledger_pages_free(writer->pages);
     free(writer->history_folder);
     free(writer->ledger_path);
     snapshot_unref(writer->new_policy);
@@ -556,8 +560,9 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
     if (writer->ledger_path == NULL || writer->history_folder == NULL)
         return false;
     writer->ledger = ledger_new(writer->ledger_path, writer->say, writer->say_context);
+    writer->pages = ledger_pages_new(writer->ledger_path);
     writer->history = history_new(writer->history_folder);
-    if (writer->ledger == NULL || writer->history == NULL)
+    if (writer->ledger == NULL || writer->pages == NULL || writer->history == NULL)
         return false;
     writer->hunt = hunt_new(&(struct hunt_options){.loop = &writer->loop,
                                                    .folder = writer->history_folder,
@@ -714,7 +719,7 @@ void writer_policy(struct writer *writer, struct snapshot *snapshot) {
 }
 
 json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why) {
-    return ledger_query_clients(writer->ledger_path, parameters, why);
+    return ledger_pages_clients(writer->pages, parameters, why);
 }
 
 json_t *writer_hits(struct writer *writer, const json_t *parameters, const char **why) {

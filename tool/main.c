@@ -21,7 +21,7 @@ static const struct command commands[] = {
     {"explain", "NAME|IP [--client IP] [--type T] [-c FILE]", "which zone and rule decides, and what it shadows", tool_explain},
     {"zones", "[--rejected] [--check]", "sources, rules, age, last error, next fetch", tool_zones},
     {"refresh", "[ZONE] [--force]", "fetch now, and wait for the outcome", tool_refresh},
-    {"clients", "[--since 24h] [--family F] [--zone Z]", "infected clients", tool_clients},
+    {"clients", "[--since 24h] [--family F] [--zone Z] [--limit N]", "infected clients", tool_clients},
     {"hits", "[-f] [--since T] [--client IP] [--family F] [--zone Z]", "the hit history; -f follows", tool_hits},
     {"top", "", "a live view in the terminal", tool_top},
     {"preview", "FILE|URL [--format F]", "what a zone would hit, before it is enforced", tool_preview},

@@ -18,6 +18,7 @@ struct table {
     size_t width[COLUMNS_MAX]; /* in characters */
     char **cells;
     size_t count, room;
+    bool headed; /* the titles were printed */
 };
 
 static void *checked(void *memory) {
@@ -170,13 +171,19 @@ static void print_cell(const struct table *table, size_t column, const char *tex
     fputs(last ? "\n" : "  ", stdout);
 }
 
-int table_print(struct table *table) {
-    for (size_t column = 0; column < table->columns; column++)
+void table_flush(struct table *table) {
+    for (size_t column = 0; !table->headed && column < table->columns; column++)
         print_cell(table, column, table->title[column]);
+    table->headed = true;
     for (size_t i = 0; i < table->count; i++) {
         print_cell(table, i % table->columns, table->cells[i]);
         free(table->cells[i]);
     }
+    table->count = 0;
+}
+
+int table_print(struct table *table) {
+    table_flush(table);
     free(table->cells);
     free(table);
     if (fflush(stdout) != 0 || ferror(stdout))

@@ -20,6 +20,8 @@ void table_cell(struct table *table, const char *format, ...) __attribute__((for
 void table_cell_json(struct table *table, const json_t *value);
 /* Seconds as "12s", "3m", "5h", "2d"; null as "-". */
 void table_cell_age(struct table *table, const json_t *seconds);
+/* Prints the rows so far, as wide as those so far need, and forgets them. */
+void table_flush(struct table *table);
 int table_print(struct table *table); /* TOOL_DONE, or TOOL_FAILED when stdout refuses it */
 
 /* Writes text with control characters, invalid UTF-8 and characters that turn the direction of writing as \xNN; output is cut at

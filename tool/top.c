@@ -10,7 +10,15 @@
 #include "tool/table.h"
 #include "tool/tool.h"
 
-enum { INTERVAL_MS = 1000, CELL_MAX = 512, CLIENTS_SINCE_HOURS = 24, COLUMNS_MAX = 6, PATIENCE_SECONDS = 2, SILENT_LOOKS = 10 };
+enum {
+    INTERVAL_MS = 1000,
+    CELL_MAX = 512,
+    CLIENTS_SINCE_HOURS = 24,
+    CLIENTS_LOOKED_AT = 500 /* more than a screen has lines */,
+    COLUMNS_MAX = 6,
+    PATIENCE_SECONDS = 2,
+    SILENT_LOOKS = 10
+};
 
 /* What the last look brought, and what rates are counted from. */
 struct view {
@@ -53,7 +61,7 @@ static void look(struct tool *tool, struct view *view) {
         view->at = 0;
         return;
     }
-    view->clients = fetch(tool, json_pack("{s:s, s:s}", "command", "clients", "since", since));
+    view->clients = fetch(tool, json_pack("{s:s, s:s, s:i}", "command", "clients", "since", since, "limit", CLIENTS_LOOKED_AT));
     if (view->silent > 0)
         view->silent--;
     else if ((view->zones = fetch(tool, json_pack("{s:s}", "command", "zones"))) == NULL)
