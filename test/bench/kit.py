@@ -316,6 +316,18 @@ class Server:
 # --- loads ---------------------------------------------------------------------------------------------------------------------
 
 
+def released(given):
+    """The folder of the programs to measure: the one given, else build-bench, built now as a release."""
+    if given:
+        return given
+    folder = os.path.join(TOP, "build-bench")
+    quiet = {"check": True, "stdout": subprocess.DEVNULL}
+    if not os.path.isdir(folder):
+        subprocess.run(["meson", "setup", folder, TOP, "--buildtype=release"], **quiet)
+    subprocess.run(["meson", "compile", "-C", folder, "sundewd", "sundew", "sundew-feeder"], **quiet)
+    return folder
+
+
 def programs(folder):
     """Compiles test/bench/echo.c and load.c."""
     for name in ("echo", "load"):
