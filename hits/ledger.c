@@ -535,23 +535,10 @@ void ledger_commit(struct ledger *ledger) {
     ledger->batch_hits = ledger->batch_rows = 0;
 }
 
-void ledger_free(struct ledger *ledger) {
-    if (ledger == NULL)
-        return;
-    if (ledger->batch != NULL && ledger->machines != NULL)
-        ledger_commit(ledger);
-    close_book(ledger);
-    batch_free(ledger->batch);
-    batch_free(ledger->progress);
-    batch_reader_free(ledger->reader);
-    machines_free(ledger->machines);
-    free(ledger->path);
-    free(ledger);
-}
-
-static void complain(struct ledger *ledger) {
+/* ending: nothing will be said any more. */
+static void complain(struct ledger *ledger, bool ending) {
     time_t now = time(NULL);
-    if (ledger->lost == ledger->said_lost || now < ledger->complain_again)
+    if (ledger->lost == ledger->said_lost || (now < ledger->complain_again && !ending))
         return;
     char text[4400];
     snprintf(text, sizeof text, "ledger %s: %llu hits not entered: %s", ledger->path,
@@ -559,6 +546,21 @@ static void complain(struct ledger *ledger) {
     ledger->say(ledger->context, "error", text);
     ledger->said_lost = ledger->lost;
     ledger->complain_again = now + COMPLAINT_SECONDS;
+}
+
+void ledger_free(struct ledger *ledger) {
+    if (ledger == NULL)
+        return;
+    if (ledger->batch != NULL && ledger->machines != NULL)
+        ledger_commit(ledger);
+    complain(ledger, true);
+    close_book(ledger);
+    batch_free(ledger->batch);
+    batch_free(ledger->progress);
+    batch_reader_free(ledger->reader);
+    machines_free(ledger->machines);
+    free(ledger->path);
+    free(ledger);
 }
 
 /* Lets go of what is too old or too much, a step. False: a failure. */
@@ -571,7 +573,7 @@ static bool prune_step(struct ledger *ledger, int64_t now_us) {
 }
 
 void ledger_tend(struct ledger *ledger, uint64_t now_us) {
-    complain(ledger);
+    complain(ledger, false);
     if (ledger->db == NULL && time(NULL) >= ledger->try_again)
         open_book(ledger);
     ledger_commit(ledger);

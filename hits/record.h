@@ -15,6 +15,7 @@ enum record_kind {
     RECORD_TAP,     /* for dnstap: a DNS message behind the names; snapshot NULL where no rule matched */
     RECORD_QUERY,   /* a line for log.queries: client, ts, qtype, qname, rcode */
 };
+enum { RECORD_KINDS = RECORD_QUERY + 1 };
 
 enum protocol { PROTOCOL_UDP, PROTOCOL_TCP, PROTOCOL_TLS, PROTOCOL_HTTPS, PROTOCOL_COUNT };
 

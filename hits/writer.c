@@ -42,9 +42,9 @@ enum {
     WRITER_STOP_MS = 1500,       /* what is still in the rings after that is lost, and counted */
 };
 
-/* Something that is lost, said at most once a minute. */
+/* Something that is lost, said at most once a minute, and the rest at the end. */
 struct complaint {
-    const char *unit;     /* what is lost; NULL: lines */
+    const char *unit;     /* what is lost, and how it is called; NULL: "lines lost" */
     uint64_t count, said; /* in all; by the last complaint */
     uint64_t next_ms;
     int error;
@@ -99,8 +99,12 @@ struct writer {
     struct syslog *syslog;
     struct text hit_lines, query_lines;
     uint64_t hit_line_count; /* in hit_lines */
-    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss, dnstap_loss;
+    struct complaint hit_loss, query_loss, ring_hit_loss, ring_query_loss, history_loss, syslog_loss, dnstap_loss, lease_skips,
+        lease_refusals;
+    uint64_t left[RECORD_KINDS]; /* in the rings when the end had come */
+    bool ending;                 /* what was not said yet is said now */
     _Atomic uint64_t hits, lines, lines_lost, query_lines_lost, ledger_lost, machines;
+    _Atomic uint64_t lease_holders, leases_refused, lease_lines_skipped;
 };
 
 /* --- telling --- */
@@ -108,11 +112,13 @@ struct writer {
 /* where: the file's path, NULL if it isn't a file that loses. */
 static void complain(struct writer *writer, struct complaint *complaint, const char *what, const char *where) {
     uint64_t now = uv_now(&writer->loop);
-    if (complaint->count == complaint->said || now < complaint->next_ms)
+    if (complaint->count < complaint->said) /* of files that are no longer read */
+        complaint->said = complaint->count;
+    if (complaint->count == complaint->said || (now < complaint->next_ms && !writer->ending))
         return;
     char text[512];
-    snprintf(text, sizeof text, "%s%s%s: %llu %s lost%s%s", what, where != NULL ? " " : "", where != NULL ? where : "",
-             (unsigned long long)(complaint->count - complaint->said), complaint->unit != NULL ? complaint->unit : "lines",
+    snprintf(text, sizeof text, "%s%s%s: %llu %s%s%s", what, where != NULL ? " " : "", where != NULL ? where : "",
+             (unsigned long long)(complaint->count - complaint->said), complaint->unit != NULL ? complaint->unit : "lines lost",
              complaint->error != 0 ? ": " : "", complaint->error != 0 ? strerror(-complaint->error) : "");
     writer->say(writer->say_context, "error", text);
     complaint->said = complaint->count;
@@ -120,7 +126,18 @@ static void complain(struct writer *writer, struct complaint *complaint, const c
 }
 
 static void say_leases(struct writer *writer) {
+    struct leases_stats stats;
     int error = 0;
+    leases_stats(identities_leases(writer->identities), &stats);
+    atomic_store_explicit(&writer->lease_holders, stats.holders, memory_order_relaxed);
+    atomic_store_explicit(&writer->leases_refused, stats.refused, memory_order_relaxed);
+    atomic_store_explicit(&writer->lease_lines_skipped, stats.skipped, memory_order_relaxed);
+    writer->lease_skips.count = stats.skipped;
+    writer->lease_skips.unit = "lines can't be read, and were skipped";
+    complain(writer, &writer->lease_skips, "leases", NULL);
+    writer->lease_refusals.count = stats.refused;
+    writer->lease_refusals.unit = "leases more than can be remembered; hits of their clients lack MAC and host name";
+    complain(writer, &writer->lease_refusals, "leases", NULL);
     const char *path = leases_complaint(identities_leases(writer->identities), &error);
     if (path == NULL)
         return;
@@ -137,6 +154,10 @@ static void say_losses(struct writer *writer) {
         asked += ring_lost(writer->rings[i], RECORD_ASKED);
         taps += ring_lost(writer->rings[i], RECORD_TAP);
     }
+    hits += writer->left[RECORD_HIT];
+    queries += writer->left[RECORD_QUERY];
+    asked += writer->left[RECORD_ASKED];
+    taps += writer->left[RECORD_TAP];
     writer->ring_hit_loss.count = hits;
     writer->ring_query_loss.count = queries;
     complain(writer, &writer->hit_loss, "hit log", log_file_where(writer->hits_file));
@@ -145,7 +166,7 @@ static void say_losses(struct writer *writer) {
     writer->history_loss.error = history_error(writer->history);
     complain(writer, &writer->history_loss, "history", NULL);
     writer->dnstap_loss.count = atomic_load(&writer->dnstap_counts.lost) + taps;
-    writer->dnstap_loss.unit = "frames";
+    writer->dnstap_loss.unit = "frames lost";
     complain(writer, &writer->dnstap_loss, "dnstap: the collector is gone, or too slow", NULL);
     writer->syslog_loss.count = syslog_lost(writer->syslog);
     writer->syslog_loss.error = syslog_error(writer->syslog);
@@ -373,14 +394,30 @@ static void apply_config(struct writer *writer, struct config *config) {
     writer->config = config;
 }
 
+/* Counts what there was no time for. */
+static void leave(struct writer *writer) {
+    const struct record *record;
+    for (size_t i = 0; i < writer->ring_count; i++) {
+        while ((record = ring_peek(writer->rings[i])) != NULL) {
+            writer->left[record->kind]++;
+            if (record->kind == RECORD_RELEASE)
+                snapshot_unref(record->snapshot);
+            ring_drop(writer->rings[i]);
+        }
+    }
+}
+
 static void finish(struct writer *writer) {
     uint64_t until = uv_hrtime() + (uint64_t)WRITER_STOP_MS * 1000000;
     while (drain(writer) && uv_hrtime() < until)
         ;
+    leave(writer);
+    writer->ending = true;
     tally_flush(writer->tally);
     end_batch(writer);
     history_flush(writer->history);
     say_losses(writer);
+    say_leases(writer);
     hunt_stop(writer->hunt);
     uv_close((uv_handle_t *)&writer->wake, NULL);
     uv_close((uv_handle_t *)&writer->tick, NULL);
@@ -449,14 +486,17 @@ static void on_tick(uv_timer_t *timer) {
     writer->ticking = false;
 }
 
-static void on_wake(uv_async_t *async) {
-    struct writer *writer = async->data;
-    if (!obey(writer) || writer->ticking)
-        return;
+static void start_ticking(struct writer *writer) {
     writer->ticking = true;
     writer->idle_ticks = 0;
     drain(writer);
     uv_timer_start(&writer->tick, on_tick, WRITER_TICK_MS, WRITER_TICK_MS);
+}
+
+static void on_wake(uv_async_t *async) {
+    struct writer *writer = async->data;
+    if (obey(writer) && !writer->ticking)
+        start_ticking(writer);
 }
 
 /* What this second's hits read of the policy needn't stay in memory. */
@@ -471,8 +511,8 @@ static void rest_policy(struct writer *writer) {
 
 static void on_second(uv_timer_t *timer) {
     struct writer *writer = timer->data;
-    if (!writer->ticking)
-        identities_follow(writer->identities, wall_us());
+    if (!writer->ticking && identities_follow(writer->identities, wall_us()))
+        start_ticking(writer); /* a long lease file is read portion after portion */
     /* At most once around: what becomes dirty meanwhile waits for the next second. */
     size_t rounds = WRITER_WINDOWS / TALLY_CHUNK / WRITER_PROGRESS + 1;
     while (tally_progress(writer->tally, WRITER_PROGRESS) && rounds-- > 0)
@@ -696,6 +736,9 @@ void writer_stats(const struct writer *writer, struct writer_stats *stats) {
                                    .query_lines_lost = atomic_load(&writer->query_lines_lost),
                                    .ledger_lost = atomic_load(&writer->ledger_lost),
                                    .clients = atomic_load(&writer->machines),
+                                   .lease_holders = atomic_load(&writer->lease_holders),
+                                   .leases_refused = atomic_load(&writer->leases_refused),
+                                   .lease_lines_skipped = atomic_load(&writer->lease_lines_skipped),
                                    .dnstap_sent = atomic_load(&writer->dnstap_counts.sent),
                                    .dnstap_lost = atomic_load(&writer->dnstap_counts.lost),
                                    .syslog_sent = syslog_sent(writer->syslog),

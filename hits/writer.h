@@ -1,7 +1,7 @@
 /* hits/writer.h: the thread that turns records into what an operator reads: hits.jsonl, the ledger, the history, live followers.
  *
  * Owns its thread, loop, files and databases. A full disk, a missing folder or a slow reader never reaches a worker: it is counted,
- * and said once a minute. */
+ * and said once a minute, and at the end. */
 #ifndef SUNDEW_HITS_WRITER_H
 #define SUNDEW_HITS_WRITER_H
 
@@ -50,9 +50,12 @@ struct writer_stats {
     uint64_t ring_lost_asked;
     uint64_t ring_lost_queries;
     uint64_t query_lines_lost;
-    uint64_t ledger_lost; /* hits not in the ledger */
-    uint64_t clients;     /* machines in the ledger */
-    uint64_t syslog_sent; /* lines */
+    uint64_t ledger_lost;         /* hits not in the ledger */
+    uint64_t clients;             /* machines in the ledger */
+    uint64_t lease_holders;       /* who held which address when, as far as it is remembered */
+    uint64_t leases_refused;      /* not remembered: too many */
+    uint64_t lease_lines_skipped; /* that can't be read */
+    uint64_t syslog_sent;         /* lines */
     uint64_t syslog_lost;
     uint64_t dnstap_sent; /* frames */
     uint64_t dnstap_lost;

@@ -76,6 +76,16 @@ static json_t *log_json(const struct supervisor *supervisor) {
     return log;
 }
 
+static json_t *leases_json(const struct supervisor *supervisor) {
+    struct writer_stats writer;
+    writer_stats(supervisor->writer, &writer);
+    json_t *leases = json_object();
+    set_count(leases, "holders", writer.lease_holders);
+    set_count(leases, "refused", writer.leases_refused);
+    set_count(leases, "skipped", writer.lease_lines_skipped);
+    return leases;
+}
+
 static json_t *by_name(const uint64_t *counts, size_t first, size_t count, const char *(*name)(size_t i)) {
     json_t *object = json_object();
     for (size_t i = 0; i < count; i++)
@@ -135,6 +145,7 @@ json_t *status_json(struct supervisor *supervisor) {
     set_count(data, "upstream_failures", counts[STAT_UPSTREAM_FAILURES]);
     set_count(data, "upstream_mismatches", counts[STAT_UPSTREAM_MISMATCHES]);
     json_object_set_new(data, "log", log_json(supervisor));
+    json_object_set_new(data, "leases", leases_json(supervisor));
     json_object_set_new(data, "feeder", json_string(feeder_running(supervisor->feeder) ? "running" : "being restarted"));
     set_count(data, "feeder_restarts", feeder_restarts(supervisor->feeder));
     return data;

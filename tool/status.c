@@ -68,6 +68,10 @@ static int print(const json_t *data) {
     print_line("hit log", "%.0f lines, %.0f lost", number(log, "lines"), number(log, "lines_lost") + number(log, "ring_lost_hits"));
     print_sent(log, "syslog", "syslog_sent", "syslog_lost");
     print_sent(log, "dnstap", "dnstap_sent", "dnstap_lost");
+    const json_t *leases = json_object_get(data, "leases");
+    if (number(leases, "holders") + number(leases, "skipped") > 0)
+        print_line("leases", "%.0f known, %.0f lines skipped, %.0f more than can be remembered", number(leases, "holders"),
+                   number(leases, "skipped"), number(leases, "refused"));
     putchar('\n');
     return print_upstreams(json_object_get(data, "upstreams"));
 }

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "hits/writer.h"
 
@@ -117,6 +118,89 @@ static void test_release(void **state) {
     json_t *lines = build_lines(place->hits);
     assert_int_equal(build_sum(lines, "count"), 2);
     json_decref(lines);
+}
+
+/* What was said of losses, summed up. */
+struct losses {
+    atomic_uint hits, skipped, refused;
+};
+
+static void hear(void *context, const char *level, const char *text) {
+    struct losses *losses = context;
+    unsigned count = 0;
+    const char *number = strstr(text, ": ");
+    (void)level;
+    if (strncmp(text, "hit log", 7) == 0 && number != NULL && sscanf(number, ": %u lines lost", &count) == 1)
+        atomic_fetch_add(&losses->hits, count);
+    else if (sscanf(text, "leases: %u lines can't be read", &count) == 1)
+        atomic_fetch_add(&losses->skipped, count);
+    else if (sscanf(text, "leases: %u leases more", &count) == 1)
+        atomic_fetch_add(&losses->refused, count);
+}
+
+static struct writer *start_heard(struct build_place *place, const char *more, struct losses *losses) {
+    struct config *config = build_config(place, 60, more);
+    int error = 0;
+    struct writer *writer = writer_start(config, 2, hear, losses, &error);
+    assert_non_null(writer);
+    config_unref(config);
+    return writer;
+}
+
+/* A loss is said once a minute, and what was lost since then at the end: the log's figures add up. */
+static void test_losses_said_at_the_end(void **state) {
+    struct build_place *place = *state;
+    struct losses losses = {0};
+    strcpy(place->hits, "/dev/full");
+    struct writer *writer = start_heard(place, "", &losses);
+    struct snapshot *policy = build_policy(NULL);
+    union build_record room;
+    put(writer, build_hit(&room, policy, "10.0.0.1", "evil.test", 1));
+    while (atomic_load(&losses.hits) == 0)
+        sched_yield();
+    for (unsigned i = 2; i < 50; i++) {
+        char client[16];
+        snprintf(client, sizeof client, "10.0.0.%u", i);
+        put(writer, build_hit(&room, policy, client, "evil.test", 1));
+    }
+    struct writer_stats stats;
+    do {
+        sched_yield();
+        writer_stats(writer, &stats);
+    } while (stats.lines_lost < 49);
+    writer_stop(writer);
+    snapshot_unref(policy);
+    assert_int_equal(atomic_load(&losses.hits), 49);
+}
+
+/* An idle writer reads a huge lease file at once, not a portion a second; lines that can't be read are counted, and said. */
+static void test_huge_leases(void **state) {
+    enum { LINE = 60000, LINES = 4000 /* 240 MB, most of it a hole: 50 portions and more */ };
+    struct build_place *place = *state;
+    struct losses losses = {0};
+    char path[160], more[256];
+    snprintf(path, sizeof path, "%s/leases", place->folder);
+    snprintf(more, sizeof more, ", \"clients\": {\"leases\": [{\"format\": \"dnsmasq\", \"path\": \"%s\"}]}", path);
+    FILE *file = fopen(path, "w");
+    for (unsigned i = 1; i <= LINES; i++) {
+        fseek(file, (long)i * LINE, SEEK_SET);
+        fputc('\n', file);
+    }
+    fprintf(file, "%llu 52:54:00:00:00:01 10.0.0.1 laptop *\n", (unsigned long long)(build_now_us() / 1000000 + 3600));
+    fclose(file);
+    struct writer *writer = start_heard(place, more, &losses);
+    struct writer_stats stats;
+    time_t until = time(NULL) + 25; /* by portions a second it takes 50 */
+    do {
+        usleep(10000);
+        writer_stats(writer, &stats);
+    } while (stats.lease_holders == 0 && time(NULL) < until);
+    assert_int_equal(stats.lease_holders, 1);
+    assert_int_equal(stats.lease_lines_skipped, LINES);
+    assert_int_equal(stats.leases_refused, 0);
+    writer_stop(writer);
+    assert_int_equal(atomic_load(&losses.skipped), LINES);
+    assert_int_equal(atomic_load(&losses.refused), 0);
 }
 
 struct flood {
@@ -370,6 +454,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_fields, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_queries, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_release, build_place, build_clear),
+        cmocka_unit_test_setup_teardown(test_losses_said_at_the_end, build_place, build_clear),
+        cmocka_unit_test_setup_teardown(test_huge_leases, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_counts_add_up, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_follow, build_place, build_clear),
         cmocka_unit_test_setup_teardown(test_missing_folder, build_place, build_clear),
