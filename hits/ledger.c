@@ -1,11 +1,13 @@
 /* hits/ledger.c: the book of infected machines and their hits, as its one writer sees it. */
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "hits/ledger.h"
+#include "hits/ledger_file.h"
 #include "hits/ledger_find.h"
 #include "hits/ledger_machines.h"
 #include "hits/ledger_schema.h"
@@ -88,8 +90,15 @@ struct ledger {
     int64_t keep_us, max_octets;
     time_t try_again, complain_again;
     int error; /* the last result code that was not SQLITE_OK */
+    int loss;  /* the one behind what was lost last */
+    struct ledger_file file;
+    bool again;               /* the same book as before is being opened */
+    uint64_t unseen;          /* hits committed since the file was looked at */
+    _Atomic uint32_t book;    /* counts the books that were opened */
+    _Atomic uint32_t doubted; /* the one in which a reader found damage; 0 none */
 };
 
+static void set_aside(struct ledger *ledger);
 static void open_book(struct ledger *ledger);
 
 /* --- statements --- */
@@ -159,9 +168,15 @@ static void close_book(struct ledger *ledger) {
     ledger->in_batch = false;
 }
 
+static void lose(struct ledger *ledger, uint64_t hits) {
+    ledger->lost += hits;
+    if (hits > 0)
+        ledger->loss = ledger->error;
+}
+
 /* After a failure: what the batch entered is gone, and a damaged book is replaced. */
 static void give_up_batch(struct ledger *ledger) {
-    ledger->lost += ledger->batch_hits;
+    lose(ledger, ledger->batch_hits);
     ledger->next_entry += batch_entries(ledger->batch);
     ledger->small_from = ledger->next_entry;
     ledger->small = 0;
@@ -174,6 +189,7 @@ static void give_up_batch(struct ledger *ledger) {
     ledger->epoch++;
     if (ledger_schema_damaged(ledger->error)) {
         close_book(ledger);
+        set_aside(ledger);
         open_book(ledger);
     }
 }
@@ -343,21 +359,10 @@ static bool cut(struct ledger *ledger, int64_t before_us, int64_t slack_us) {
 
 /* --- opening --- */
 
-/* The damaged book stays for whoever wants to look into it; -wal and -shm go with it. */
+/* The damaged book stays for whoever wants to look into it; its journal goes with it. The book must be closed. */
 static void set_aside(struct ledger *ledger) {
-    static const char *const endings[] = {"", "-wal", "-shm"};
-    char aside[4096], from[4096], to[4096], text[8400], stamp[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    gmtime_r(&now, &tm);
-    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", &tm);
-    snprintf(aside, sizeof aside - 8, "%s.damaged-%s", ledger->path, stamp);
-    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
-        snprintf(from, sizeof from, "%s%s", ledger->path, endings[i]);
-        snprintf(to, sizeof to, "%s%s", aside, endings[i]);
-        if (rename(from, to) != 0 && errno != ENOENT)
-            remove(from);
-    }
+    char aside[4096], text[8400];
+    ledger_file_set_aside(ledger->path, true, aside, sizeof aside);
     snprintf(text, sizeof text, "ledger %s is damaged: it was set aside as %s, and a new one begun", ledger->path, aside);
     ledger->say(ledger->context, "error", text);
 }
@@ -389,7 +394,7 @@ static bool adopt(struct ledger *ledger, struct finder *finder, struct entry *en
     if (entry->repeats != 0) {
         int rc = finder_find(finder, entry->repeats, &whole);
         if (rc == SQLITE_DONE) {
-            ledger->lost += entry->count;
+            lose(ledger, entry->count);
             return true;
         }
         if (rc != SQLITE_ROW) {
@@ -437,7 +442,8 @@ static bool take_over(struct ledger *ledger) {
     sqlite3_finalize(last);
     if (!fine(ledger, sqlite3_exec(ledger->db, "BEGIN IMMEDIATE", NULL, NULL, NULL)))
         return false;
-    bool well = recount(ledger) && adopt_progress(ledger) && write_machines(ledger) &&
+    /* Of a book that was open until now the windows go on. */
+    bool well = recount(ledger) && (ledger->again || adopt_progress(ledger)) && write_machines(ledger) &&
                 fine(ledger, sqlite3_exec(ledger->db, "COMMIT", NULL, NULL, NULL));
     machines_settle(ledger->machines, well);
     batch_clear(ledger->batch);
@@ -458,9 +464,10 @@ static int try_book(struct ledger *ledger) {
         snprintf(text, sizeof text, "ledger %s: %lld entries of an earlier version taken over", ledger->path, (long long)migrated);
         ledger->say(ledger->context, "info", text);
     }
-    if (take_over(ledger))
+    bool well = take_over(ledger);
+    int rc = well ? SQLITE_CANTOPEN : ledger->error;
+    if (well && ledger_file_note(&ledger->file, ledger->db))
         return SQLITE_OK;
-    int rc = ledger->error;
     close_book(ledger);
     return rc == SQLITE_OK ? SQLITE_ERROR : rc;
 }
@@ -468,6 +475,8 @@ static int try_book(struct ledger *ledger) {
 static void open_book(struct ledger *ledger) {
     ledger->epoch++;
     ledger->pruned_to = 0;
+    ledger->unseen = 0;
+    atomic_fetch_add(&ledger->book, 1);
     int rc = try_book(ledger);
     if (ledger_schema_damaged(rc)) {
         set_aside(ledger);
@@ -514,6 +523,14 @@ uint64_t ledger_lost(const struct ledger *ledger) {
     return ledger->lost;
 }
 
+uint32_t ledger_book(const struct ledger *ledger) {
+    return atomic_load(&ledger->book);
+}
+
+void ledger_doubt(struct ledger *ledger, uint32_t book) {
+    atomic_store(&ledger->doubted, book);
+}
+
 /* --- committing --- */
 
 void ledger_commit(struct ledger *ledger) {
@@ -532,6 +549,7 @@ void ledger_commit(struct ledger *ledger) {
     }
     machines_settle(ledger->machines, true);
     ledger->in_batch = false;
+    ledger->unseen += ledger->batch_hits;
     ledger->batch_hits = ledger->batch_rows = 0;
 }
 
@@ -542,7 +560,7 @@ static void complain(struct ledger *ledger, bool ending) {
         return;
     char text[4400];
     snprintf(text, sizeof text, "ledger %s: %llu hits not entered: %s", ledger->path,
-             (unsigned long long)(ledger->lost - ledger->said_lost), sqlite3_errstr(ledger->error));
+             (unsigned long long)(ledger->lost - ledger->said_lost), sqlite3_errstr(ledger->loss));
     ledger->say(ledger->context, "error", text);
     ledger->said_lost = ledger->lost;
     ledger->complain_again = now + COMPLAINT_SECONDS;
@@ -572,11 +590,43 @@ static bool prune_step(struct ledger *ledger, int64_t now_us) {
     return octets_used(ledger) <= ledger->max_octets || prune(ledger, INT64_MAX, PRUNE_ENTRIES);
 }
 
+/* Somebody may have removed, replaced or cut off the book while it is open; SQLite wouldn't tell. */
+static void look_after_book(struct ledger *ledger) {
+    char aside[4096], text[8400];
+    enum ledger_state state = ledger_file_look(&ledger->file, ledger->db);
+    bool doubted = atomic_load(&ledger->doubted) == atomic_load(&ledger->book) || ledger_schema_damaged(ledger->error);
+    if (state == LEDGER_SAME && !doubted) {
+        ledger->unseen = 0;
+        return;
+    }
+    ledger->error = state == LEDGER_GONE ? SQLITE_READONLY_DBMOVED : SQLITE_CORRUPT;
+    int64_t next = ledger->next_entry;
+    ledger->again = state == LEDGER_APART && !doubted;
+    if (!ledger->again)
+        lose(ledger, ledger->unseen);
+    close_book(ledger);
+    if (state == LEDGER_DAMAGED || (state != LEDGER_GONE && doubted)) {
+        set_aside(ledger);
+    } else {
+        if (state == LEDGER_GONE && ledger_file_journal_left(&ledger->file, ledger->path))
+            ledger_file_set_aside(ledger->path, false, aside, sizeof aside);
+        snprintf(text, sizeof text, "ledger %s: %s was removed, replaced or cut off while in use; what stands there is opened anew",
+                 ledger->path, state == LEDGER_GONE ? "the file" : "its journal (-wal)");
+        ledger->say(ledger->context, "error", text);
+    }
+    open_book(ledger);
+    if (ledger->again && ledger->next_entry < next)
+        lose(ledger, (uint64_t)(next - ledger->next_entry)); /* by entry: what the lost journal alone knew */
+    ledger->again = false;
+}
+
 void ledger_tend(struct ledger *ledger, uint64_t now_us) {
     complain(ledger, false);
     if (ledger->db == NULL && time(NULL) >= ledger->try_again)
         open_book(ledger);
     ledger_commit(ledger);
+    if (ledger->db != NULL)
+        look_after_book(ledger);
     if (!begin_batch(ledger))
         return;
     bool well = prune_step(ledger, (int64_t)now_us) && (!machines_dirty(ledger->machines) || write_machines(ledger));
@@ -588,7 +638,7 @@ void ledger_tend(struct ledger *ledger, uint64_t now_us) {
     char vacuum[64];
     snprintf(vacuum, sizeof vacuum, "PRAGMA incremental_vacuum(%d)", VACUUM_PAGES);
     if (ledger->db != NULL)
-        sqlite3_exec(ledger->db, vacuum, NULL, NULL, NULL);
+        fine(ledger, sqlite3_exec(ledger->db, vacuum, NULL, NULL, NULL));
 }
 
 /* --- entering --- */
@@ -629,7 +679,7 @@ static void entry_of(struct entry *entry, const struct hit *hit) {
 int64_t ledger_hit(struct ledger *ledger, const struct hit *hit) {
     struct entry entry;
     if (ledger->db == NULL) {
-        ledger->lost += hit->count;
+        lose(ledger, hit->count);
         return 0;
     }
     entry_of(&entry, hit);

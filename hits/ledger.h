@@ -5,7 +5,9 @@
  * committed before its lines are written, so after a kill -9 every hit that the log holds is here. (WAL, synchronous=NORMAL: a
  * process that dies loses no commit; a machine that loses power may lose the last ones, never the book.) Bounded by age and by
  * size, oldest out first; by age a batch is cut when it holds entries an hour (or a sixteenth of `keep`, if that is less) too old.
- * A damaged book is set aside as ledger.db.damaged-TIME, a new one begun, and that said. Reading: hits/ledger_query.h. */
+ * A damaged book, or what can't be one, is set aside as ledger.db.damaged-TIME, a new one begun, and that said; so it is with one
+ * that is removed, replaced or cut off while it is open, within a second: hits of that second count as lost. Reading:
+ * hits/ledger_query.h. */
 #ifndef SUNDEW_HITS_LEDGER_H
 #define SUNDEW_HITS_LEDGER_H
 
@@ -46,6 +48,11 @@ void ledger_note_retro(struct ledger *ledger, const struct hit *hit, uint64_t ru
 /* The policy that the history was last searched with: a snapshot's id. */
 bool ledger_hunted(struct ledger *ledger, const char *snapshot_id);
 void ledger_note_hunted(struct ledger *ledger, const char *snapshot_id);
+
+/* Which book is open, as a number that no other has; any thread. ledger_doubt: a reader found it damaged (ledger_query_damaged);
+ * the next ledger_tend sets it aside, unless it is another by then. */
+uint32_t ledger_book(const struct ledger *ledger);
+void ledger_doubt(struct ledger *ledger, uint32_t book);
 
 uint64_t ledger_machines(const struct ledger *ledger); /* the writer's thread; copy it for others */
 uint64_t ledger_lost(const struct ledger *ledger);     /* hits not entered */

@@ -40,6 +40,10 @@ int ledger_query_since(const json_t *since, int64_t now_us, int64_t *since_us) {
     return 0;
 }
 
+bool ledger_query_damaged(const char *why) {
+    return why != NULL && (strcmp(why, sqlite3_errstr(SQLITE_CORRUPT)) == 0 || strcmp(why, sqlite3_errstr(SQLITE_NOTADB)) == 0);
+}
+
 static json_t *time_json(int64_t ts_us) {
     char text[TIME_LENGTH];
     text_time(text, (uint64_t)ts_us);

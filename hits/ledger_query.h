@@ -10,6 +10,7 @@
 #define SUNDEW_HITS_LEDGER_QUERY_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The latest "limit" machines (LEDGER_QUERY_CLIENTS at most, and without one; all of them in pages: hits/ledger_pages.h): an array
@@ -26,6 +27,9 @@ json_t *ledger_query_hits(const char *path, const json_t *parameters, const char
 /* How many hits there were: an array of {"ts", "enforced", "monitored"}, an hour of UTC each, from the first; hours without hits
  * are left out. All hits, whatever "limit" says. */
 json_t *ledger_query_hours(const char *path, const json_t *parameters, const char **why);
+
+/* Does *why of one of these say that the book is damaged? */
+bool ledger_query_damaged(const char *why);
 
 /* "since" as above, in microseconds since 1970. 0 or -EINVAL. NULL or null: 0. */
 int ledger_query_since(const json_t *since, int64_t now_us, int64_t *since_us);

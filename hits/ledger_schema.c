@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "hits/ledger_file.h"
 #include "hits/ledger_migrate.h"
 #include "hits/ledger_schema.h"
 
@@ -22,6 +23,7 @@
     " PRIMARY KEY(machine, rule_hash)) STRICT, WITHOUT ROWID;"                                                                     \
     "CREATE TABLE note(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
 static const char schema[] = MACHINE_TABLES LEDGER_BATCH_TABLES LEDGER_STAMP;
+_Static_assert(LEDGER_JOURNAL_MAX == 16777216, "prepare() says so");
 _Static_assert(LEDGER_APPLICATION == 1398099524 && LEDGER_VERSION == 2, "the schema names both");
 
 bool ledger_schema_damaged(int rc) {
@@ -70,7 +72,7 @@ static int prepare(sqlite3 *db, bool create, int64_t *migrated) {
     if (create) {
         int rc = sqlite3_exec(db,
                               "PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                              "PRAGMA journal_size_limit=67108864; PRAGMA cache_size=-16384;",
+                              "PRAGMA journal_size_limit=16777216; PRAGMA cache_size=-16384;",
                               NULL, NULL, NULL);
         if (rc != SQLITE_OK)
             return rc;
@@ -102,6 +104,10 @@ static int prepare(sqlite3 *db, bool create, int64_t *migrated) {
 int ledger_schema_open(sqlite3 **db, const char *path, bool create, int64_t *migrated) {
     *migrated = 0;
     int flags = create ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READONLY;
+    if (ledger_file_odd(path)) { /* a pipe would be waited for, a link's end made */
+        *db = NULL;
+        return SQLITE_NOTADB;
+    }
     if (!create && access(path, F_OK) != 0 && errno == ENOENT) {
         *db = NULL;
         return SQLITE_EMPTY;

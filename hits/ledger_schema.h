@@ -14,6 +14,7 @@ enum {
     LEDGER_ROWS_VERSION = 1,
     LEDGER_APPLICATION = 0x53554e44, /* "SUND" */
     LEDGER_BUSY_MS = 2000,           /* that one connection waits for another */
+    LEDGER_JOURNAL_MAX = 16 << 20,   /* octets that its journal keeps when it had grown beyond them (journal_size_limit) */
     LEDGER_CHECK_MS = 500,           /* that PRAGMA quick_check may take at the start; a large book is checked in part */
 };
 
@@ -27,8 +28,8 @@ enum {
 #define LEDGER_STAMP "PRAGMA application_id=1398099524; PRAGMA user_version=2;"
 
 /* An SQLite result code. On success *db is ready: WAL, tables there (made if `create`), quick_check without a finding; *migrated is
- * how many entries of an earlier version were taken over just now. SQLITE_CORRUPT, SQLITE_NOTADB: damaged or foreign. SQLITE_EMPTY:
- * not begun yet, SQLITE_BUSY: not brought up to date yet (both without `create`). *db is NULL on failure. */
+ * how many entries of an earlier version were taken over just now. SQLITE_CORRUPT, SQLITE_NOTADB: damaged, foreign, or no file at
+ * all. SQLITE_EMPTY: not begun yet, SQLITE_BUSY: not brought up to date yet (both without `create`). *db is NULL on failure. */
 int ledger_schema_open(sqlite3 **db, const char *path, bool create, int64_t *migrated);
 
 bool ledger_schema_damaged(int rc); /* the file itself is at fault: another try won't help */

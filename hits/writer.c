@@ -761,16 +761,26 @@ void writer_policy(struct writer *writer, struct snapshot *snapshot) {
     wake(writer);
 }
 
+/* Has a reader found it damaged, the writer hears of it. */
+static json_t *judged(struct writer *writer, uint32_t book, json_t *result, const char *const *why) {
+    if (result == NULL && ledger_query_damaged(*why))
+        ledger_doubt(writer->ledger, book);
+    return result;
+}
+
 json_t *writer_clients(struct writer *writer, const json_t *parameters, const char **why) {
-    return ledger_pages_clients(writer->pages, parameters, why);
+    uint32_t book = ledger_book(writer->ledger);
+    return judged(writer, book, ledger_pages_clients(writer->pages, parameters, why), why);
 }
 
 json_t *writer_hits(struct writer *writer, const json_t *parameters, const char **why) {
-    return ledger_query_hits(writer->ledger_path, parameters, why);
+    uint32_t book = ledger_book(writer->ledger);
+    return judged(writer, book, ledger_query_hits(writer->ledger_path, parameters, why), why);
 }
 
 json_t *writer_hours(struct writer *writer, const json_t *parameters, const char **why) {
-    return ledger_query_hours(writer->ledger_path, parameters, why);
+    uint32_t book = ledger_book(writer->ledger);
+    return judged(writer, book, ledger_query_hours(writer->ledger_path, parameters, why), why);
 }
 
 json_t *writer_preview(struct writer *writer, struct snapshot *snapshot, const char **why) {

@@ -108,6 +108,22 @@ class Clients(sundew_test.Case):
         wait_for("the new book", lambda: [c["address"] for c in sundewd.json("clients")] == ["127.0.0.9"])
         self.assertTrue([n for n in os.listdir(sundewd.config["state_dir"]) if n.startswith("ledger.db.damaged")])
 
+    def test_ledger_removed(self):
+        """The ledger goes while the daemon runs: it says so, begins a new one, and reads from that."""
+        sundewd = self.start()
+        path = os.path.join(sundewd.config["state_dir"], "ledger.db")
+        sundewd.ask("evil.example")
+        wait_for("the first", lambda: len(sundewd.json("clients")) == 1)
+        os.unlink(path)
+        wait_for("a word about it", lambda: "removed" in sundewd.text())
+        sundewd.ask("evil.example", source="127.0.0.9")
+        wait_for("the new book", lambda: [c["address"] for c in sundewd.json("clients")] == ["127.0.0.9"])
+        with open(path, "r+b") as f:
+            f.truncate(0)
+        wait_for("a word about damage", lambda: "set aside" in sundewd.text())
+        sundewd.ask("evil.example", source="127.0.0.8")
+        wait_for("another book", lambda: [c["address"] for c in sundewd.json("clients")] == ["127.0.0.8"])
+
     def test_retro(self):
         sundewd = self.start()
         before = time.time()

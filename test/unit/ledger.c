@@ -343,6 +343,148 @@ static void run_sql(struct world *world, const char *sql) {
     sqlite3_close(db);
 }
 
+/* Something happens to the book while it is open: it is said within a second, what is lost is counted, and a book goes on. */
+static void check_goes_on(struct world *world, const char *said, json_int_t kept, uint64_t lost) {
+    atomic_store(&world->place->said, 0);
+    ledger_tend(world->ledger, build_now_us());
+    assert_int_equal(atomic_load(&world->place->said), 1);
+    if (strstr(world->place->text, said) == NULL)
+        fail_msg("%s", world->place->text);
+    assert_int_equal(ledger_lost(world->ledger), lost);
+    assert_int_equal(total(world), kept);
+    enter(world, 7, build_now_us(), 5);
+    ledger_commit(world->ledger);
+    assert_int_equal(total(world), kept + 5);
+    ledger_tend(world->ledger, build_now_us());
+    reopen(world);
+    assert_int_equal(total(world), kept + 5);
+}
+
+static void test_removed(void **state) {
+    struct world *world = *state;
+    enter(world, 1, build_now_us(), 1);
+    ledger_tend(world->ledger, build_now_us());
+    assert_int_equal(unlink(world->path), 0);
+    enter(world, 2, build_now_us(), 3);
+    ledger_commit(world->ledger);
+    check_goes_on(world, "removed", 0, 3);
+}
+
+static void test_replaced(void **state) {
+    struct world *world = *state;
+    char other[160];
+    snprintf(other, sizeof other, "%s.other", world->path);
+    struct ledger *kept = world->ledger, *second = ledger_new(other, build_say, world->place);
+    ledger_tend(second, build_now_us());
+    world->ledger = second;
+    enter(world, 1, build_now_us(), 2);
+    ledger_free(second);
+    world->ledger = kept;
+    enter(world, 1, build_now_us(), 1);
+    ledger_tend(world->ledger, build_now_us());
+    assert_int_equal(rename(other, world->path), 0);
+    check_goes_on(world, "replaced", 2, 0);
+}
+
+static void test_cut_off(void **state) {
+    struct world *world = *state;
+    struct stat before;
+    for (unsigned i = 0; i < 5000; i++)
+        enter(world, i, build_now_us(), 1);
+    ledger_commit(world->ledger);
+    run_sql(world, "PRAGMA wal_checkpoint");
+    ledger_tend(world->ledger, build_now_us());
+    uint64_t lost = ledger_lost(world->ledger);
+    assert_int_equal(lost, 0);
+    assert_int_equal(stat(world->path, &before), 0);
+    assert_int_equal(truncate(world->path, before.st_size / 2), 0);
+    check_goes_on(world, "set aside", 0, 0);
+}
+
+static void test_emptied(void **state) {
+    struct world *world = *state;
+    assert_int_equal(truncate(world->path, 0), 0);
+    check_goes_on(world, "set aside", 0, 0);
+}
+
+/* Its journal is removed: the open file still has it all, and windows that are open go on being counted once. */
+static void test_journal_removed(void **state) {
+    struct world *world = *state;
+    char journal[160];
+    int64_t row = enter(world, 1, build_now_us(), 1);
+    progress(world, 1, build_now_us(), 4, true, row);
+    ledger_tend(world->ledger, build_now_us());
+    snprintf(journal, sizeof journal, "%s-wal", world->path);
+    assert_int_equal(unlink(journal), 0);
+    ledger_tend(world->ledger, build_now_us());
+    assert_non_null(strstr(world->place->text, "journal"));
+    progress(world, 1, build_now_us(), 6, true, row);
+    ledger_commit(world->ledger);
+    assert_int_equal(total(world), 7);
+    assert_int_equal(ledger_lost(world->ledger), 0);
+}
+
+static void test_journal_cut_off(void **state) {
+    struct world *world = *state;
+    char journal[160];
+    enter(world, 1, build_now_us(), 1);
+    ledger_tend(world->ledger, build_now_us());
+    run_sql(world, "PRAGMA wal_checkpoint");
+    enter(world, 2, build_now_us(), 1);
+    ledger_tend(world->ledger, build_now_us());
+    snprintf(journal, sizeof journal, "%s-wal", world->path);
+    assert_int_equal(truncate(journal, 0), 0);
+    ledger_tend(world->ledger, build_now_us());
+    enter(world, 3, build_now_us(), 1);
+    ledger_commit(world->ledger);
+    assert_true(atomic_load(&world->place->said) > 0);
+    assert_true(total(world) >= 1);
+}
+
+/* A reader tells of damage: of this book, or of one that is gone. */
+static void test_doubted(void **state) {
+    struct world *world = *state;
+    const char *why = "";
+    enter(world, 1, build_now_us(), 1);
+    ledger_tend(world->ledger, build_now_us());
+    run_sql(world, "UPDATE batch SET data=CAST(substr(data, 1, 40)||x'2a'||substr(data, 42) AS BLOB)");
+    assert_null(ledger_query_clients(world->path, NULL, &why));
+    assert_true(ledger_query_damaged(why));
+    ledger_doubt(world->ledger, ledger_book(world->ledger) - 1);
+    ledger_tend(world->ledger, build_now_us());
+    assert_int_equal(atomic_load(&world->place->said), 0);
+    ledger_doubt(world->ledger, ledger_book(world->ledger));
+    check_goes_on(world, "set aside", 0, 0);
+}
+
+/* What can't be a book is set aside, and never followed. */
+static void test_odd(void **state) {
+    struct world *world = *state;
+    char target[160];
+    snprintf(target, sizeof target, "%s/elsewhere", world->place->folder);
+    for (unsigned kind = 0; kind < 3; kind++) {
+        char path[160];
+        const char *why = "";
+        snprintf(path, sizeof path, "%s/odd-%u", world->place->folder, kind);
+        assert_int_equal(kind == 0 ? mkdir(path, 0700) : kind == 1 ? mkfifo(path, 0600) : symlink(target, path), 0);
+        assert_null(ledger_query_hits(path, NULL, &why));
+        struct ledger *kept = world->ledger;
+        atomic_store(&world->place->said, 0);
+        world->ledger = ledger_new(path, build_say, world->place);
+        ledger_tend(world->ledger, build_now_us());
+        assert_int_equal(atomic_load(&world->place->said), 1);
+        assert_non_null(strstr(world->place->text, "set aside"));
+        enter(world, 1, build_now_us(), 1);
+        assert_int_equal(ledger_lost(world->ledger), 0);
+        ledger_free(world->ledger);
+        world->ledger = kept;
+        json_t *hits = ledger_query_hits(path, NULL, &why);
+        assert_int_equal(json_array_size(hits), 1);
+        json_decref(hits);
+    }
+    assert_int_not_equal(access(target, F_OK), 0);
+}
+
 /* A batch whose octets were changed under SQLite's eyes: said when it is read, set aside when the writer comes to it. */
 static void test_damaged_batch(void **state) {
     struct world *world = *state;
@@ -454,6 +596,14 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_age, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_size, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damage, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_removed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_replaced, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_cut_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_emptied, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_journal_removed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_journal_cut_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_doubted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_odd, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_batch, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_migration, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_place, set_up, tear_down),
