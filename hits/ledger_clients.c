@@ -152,8 +152,9 @@ json_t *ledger_clients_rows(const struct ledger_clients *clients, size_t from, s
     sqlite3_stmt *find = NULL;
     int64_t migrated;
     size_t end = ledger_clients_count(clients);
+    from = from < end ? from : end; /* whoever asks may say anything */
     end = end - from > count ? from + count : end;
-    int rc = from >= end ? SQLITE_EMPTY : ledger_schema_open(&db, clients->path, false, &migrated);
+    int rc = from == end ? SQLITE_EMPTY : ledger_schema_open(&db, clients->path, false, &migrated);
     if (rc == SQLITE_OK)
         rc = sqlite3_exec(db, "BEGIN", NULL, NULL, NULL);
     if (rc == SQLITE_OK)

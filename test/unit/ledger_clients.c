@@ -140,6 +140,15 @@ static void test_bounds(void **state) {
     for (size_t i = 0; i <= LEDGER_PAGES_KEPT; i++)
         json_decref(begun[i]);
     assert_null(ask(world, "nonsense", 10));
+    /* A place behind the end. */
+    json_t *first = ask(world, "", 10);
+    char far[64];
+    snprintf(far, sizeof far, "%.*s-18446744073709551610", (int)strcspn(build_text(first, "next"), "-"), build_text(first, "next"));
+    json_t *none = ask(world, far, 10);
+    assert_int_equal(json_array_size(json_object_get(none, "rows")), 0);
+    assert_true(json_is_null(json_object_get(none, "next")));
+    json_decref(first);
+    json_decref(none);
 }
 
 /* What a machine was hit by is gathered over all its entries; families come one by one, and once. */
