@@ -89,10 +89,10 @@ struct ledger {
     uint64_t said_lost; /* of lost, by the last complaint */
     int64_t keep_us, max_octets;
     time_t try_again, complain_again;
-    int error; /* the last result code that was not SQLITE_OK */
-    int loss;  /* the one behind what was lost last */
+    int error;        /* the last result code that was not SQLITE_OK */
+    const char *loss; /* why hits were lost, the last time */
     struct ledger_file file;
-    bool again;               /* the same book as before is being opened */
+    bool again;               /* the same book as before is being opened: it wasn't set aside */
     uint64_t unseen;          /* hits committed since the file was looked at */
     _Atomic uint32_t book;    /* counts the books that were opened */
     _Atomic uint32_t doubted; /* the one in which a reader found damage; 0 none */
@@ -171,7 +171,7 @@ static void close_book(struct ledger *ledger) {
 static void lose(struct ledger *ledger, uint64_t hits) {
     ledger->lost += hits;
     if (hits > 0)
-        ledger->loss = ledger->error;
+        ledger->loss = sqlite3_errstr(ledger->error);
 }
 
 /* After a failure: what the batch entered is gone, and a damaged book is replaced. */
@@ -362,6 +362,7 @@ static bool cut(struct ledger *ledger, int64_t before_us, int64_t slack_us) {
 /* The damaged book stays for whoever wants to look into it; its journal goes with it. The book must be closed. */
 static void set_aside(struct ledger *ledger) {
     char aside[4096], text[8400];
+    ledger->again = false;
     ledger_file_set_aside(ledger->path, true, aside, sizeof aside);
     snprintf(text, sizeof text, "ledger %s is damaged: it was set aside as %s, and a new one begun", ledger->path, aside);
     ledger->say(ledger->context, "error", text);
@@ -560,7 +561,7 @@ static void complain(struct ledger *ledger, bool ending) {
         return;
     char text[4400];
     snprintf(text, sizeof text, "ledger %s: %llu hits not entered: %s", ledger->path,
-             (unsigned long long)(ledger->lost - ledger->said_lost), sqlite3_errstr(ledger->loss));
+             (unsigned long long)(ledger->lost - ledger->said_lost), ledger->loss);
     ledger->say(ledger->context, "error", text);
     ledger->said_lost = ledger->lost;
     ledger->complain_again = now + COMPLAINT_SECONDS;
@@ -599,23 +600,29 @@ static void look_after_book(struct ledger *ledger) {
         ledger->unseen = 0;
         return;
     }
-    ledger->error = state == LEDGER_GONE ? SQLITE_READONLY_DBMOVED : SQLITE_CORRUPT;
+    ledger->error = SQLITE_CORRUPT;
     int64_t next = ledger->next_entry;
-    ledger->again = state == LEDGER_APART && !doubted;
-    if (!ledger->again)
+    uint64_t unseen = ledger->unseen;
+    bool again = state == LEDGER_APART && !doubted;
+    ledger->again = again;
+    if (!again)
         lose(ledger, ledger->unseen);
+    if (state == LEDGER_GONE)
+        ledger->loss = "the file was gone";
     close_book(ledger);
     if (state == LEDGER_DAMAGED || (state != LEDGER_GONE && doubted)) {
         set_aside(ledger);
     } else {
         if (state == LEDGER_GONE && ledger_file_journal_left(&ledger->file, ledger->path))
             ledger_file_set_aside(ledger->path, false, aside, sizeof aside);
-        snprintf(text, sizeof text, "ledger %s: %s was removed, replaced or cut off while in use; what stands there is opened anew",
-                 ledger->path, state == LEDGER_GONE ? "the file" : "its journal (-wal)");
+        snprintf(text, sizeof text, "ledger %s: %s while in use; what stands there is opened anew", ledger->path,
+                 state == LEDGER_GONE ? "the file was removed or replaced" : "its journal (-wal) was removed, replaced or cut off");
         ledger->say(ledger->context, "error", text);
     }
     open_book(ledger);
-    if (ledger->again && ledger->next_entry < next)
+    if (again && !ledger->again) /* it was set aside after all */
+        lose(ledger, unseen);
+    else if (again && ledger->next_entry < next)
         lose(ledger, (uint64_t)(next - ledger->next_entry)); /* by entry: what the lost journal alone knew */
     ledger->again = false;
 }
