@@ -442,6 +442,16 @@ static void test_journal_cut_off(void **state) {
     assert_true(ledger_lost(world->ledger) <= 1); /* the second, not all that ever was */
 }
 
+/* An operator's tool empties the journal in all honesty: nothing is lost. */
+static void test_journal_emptied_by_sqlite(void **state) {
+    struct world *world = *state;
+    int64_t row = enter(world, 1, build_now_us(), 1);
+    progress(world, 1, build_now_us(), 4, true, row);
+    ledger_tend(world->ledger, build_now_us());
+    run_sql(world, "PRAGMA wal_checkpoint(TRUNCATE)");
+    check_goes_on(world, "journal", 5, 0);
+}
+
 /* A reader tells of damage: of this book, or of one that is gone. */
 static void test_doubted(void **state) {
     struct world *world = *state;
@@ -603,6 +613,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_emptied, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_journal_removed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_journal_cut_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_journal_emptied_by_sqlite, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_doubted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_odd, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_damaged_batch, set_up, tear_down),
