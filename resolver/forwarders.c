@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "resolver/wire.h"
+
 /* --- servers --- */
 
 static struct server *server_new(const struct endpoint *endpoint) {
@@ -208,7 +210,7 @@ void forwarders_unref(struct forwarders *forwarders) {
     free(forwarders);
 }
 
-const struct forward_zone *forwarders_find(const struct forwarders *forwarders, const struct name *name) {
+static const struct forward_zone *longest(const struct forwarders *forwarders, const struct name *name) {
     size_t low = 0, high = forwarders->zone_count; /* zones[low - 1] <= name < zones[high] */
     while (low < high) {
         size_t middle = low + (high - low) / 2;
@@ -223,8 +225,15 @@ const struct forward_zone *forwarders_find(const struct forwarders *forwarders, 
     return NULL;
 }
 
-bool forwarders_hopeful(const struct forwarders *forwarders, const struct name *name, uint64_t now_ms) {
-    const struct forward_zone *zone = forwarders_find(forwarders, name);
+const struct forward_zone *forwarders_find(const struct forwarders *forwarders, const struct question *question) {
+    const struct forward_zone *zone = longest(forwarders, &question->name);
+    if (zone && question->type == TYPE_DS && zone->parent != SIZE_MAX && name_equal(&zone->name, &question->name))
+        return &forwarders->zones[zone->parent];
+    return zone;
+}
+
+bool forwarders_hopeful(const struct forwarders *forwarders, const struct question *question, uint64_t now_ms) {
+    const struct forward_zone *zone = forwarders_find(forwarders, question);
     for (size_t i = 0; zone && i < zone->count; i++)
         if (!server_is_dead(forwarders->servers[zone->servers[i]], now_ms))
             return true;

@@ -66,8 +66,9 @@ void forwarders_unref(struct forwarders *forwarders);
 struct server *server_ref(struct server *server);
 void server_unref(struct server *server);
 
-/* The longest zone that `name` is within, or NULL. */
-const struct forward_zone *forwarders_find(const struct forwarders *forwarders, const struct name *name);
+/* The longest zone that the question's name is within, or NULL. Of a zone's own DS the zone above, if there is one: it is the
+ * parent's data (RFC 4035 section 3.1.4.1), and the child's servers can't prove that there is none. */
+const struct forward_zone *forwarders_find(const struct forwarders *forwarders, const struct question *question);
 
 enum server_state { SERVER_WELL, SERVER_BAD /* refuses much */, SERVER_GONE /* down */ };
 enum server_state server_state(const struct server *server);
@@ -82,8 +83,8 @@ void server_unreachable(struct server *server, uint64_t now_ms);
 /* True for one caller when the server is due for a probe (it is down) or for exploration (it isn't the best); moves the date. */
 bool server_probe(struct server *server, uint64_t now_ms);
 
-/* False when all servers for the name are dead. */
-bool forwarders_hopeful(const struct forwarders *forwarders, const struct name *name, uint64_t now_ms);
+/* False when all servers for the question are dead. */
+bool forwarders_hopeful(const struct forwarders *forwarders, const struct question *question, uint64_t now_ms);
 
 size_t forwarders_health(const struct forwarders *forwarders, struct upstream_health *health, size_t count);
 

@@ -364,7 +364,7 @@ static enum query_wish consider(struct turn *turn, struct answer *answer, enum c
         }
         return take(turn, answer, false);
     }
-    if (state == CACHE_STALE && env->upstream && !upstream_shared_hopeful(env->upstream, &query->ask.question.name)) {
+    if (state == CACHE_STALE && env->upstream && !upstream_shared_hopeful(env->upstream, &query->ask.question)) {
         wish_refresh(turn);
         return take(turn, answer, true);
     }

@@ -134,9 +134,9 @@ size_t upstream_shared_health(struct upstream_shared *shared, struct upstream_he
     return n;
 }
 
-bool upstream_shared_hopeful(struct upstream_shared *shared, const struct name *name) {
+bool upstream_shared_hopeful(struct upstream_shared *shared, const struct question *question) {
     struct forwarders *forwarders = current_forwarders(shared, NULL);
-    bool hopeful = forwarders_hopeful(forwarders, name, uv_hrtime() / 1000000);
+    bool hopeful = forwarders_hopeful(forwarders, question, uv_hrtime() / 1000000);
     forwarders_unref(forwarders);
     return hopeful;
 }
@@ -437,7 +437,7 @@ static void begin(struct upstream *upstream, struct exchange *exchange) {
     enum cached cached = cache_peek(upstream->shared->cache, &key, now, &answer);
     const struct forward_zone *zone = NULL;
     if (cached == CACHED_NOT)
-        zone = forwarders_find(upstream->forwarders, &exchange->flight.question.name);
+        zone = forwarders_find(upstream->forwarders, &exchange->flight.question);
     upstream->asking = true;
     if (zone && zone->count > 0) {
         choose(upstream, exchange, zone);

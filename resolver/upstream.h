@@ -38,8 +38,8 @@ struct upstream_health {
 /* Any thread. Returns how many there are; writes at most `count`. */
 size_t upstream_shared_health(struct upstream_shared *shared, struct upstream_health *health, size_t count);
 
-/* False when every server that would be asked for `name` is known to be down (then stale is served at once). Any thread. */
-bool upstream_shared_hopeful(struct upstream_shared *shared, const struct name *name);
+/* False when every server that would be asked is known to be down (then stale is served at once). Any thread. */
+bool upstream_shared_hopeful(struct upstream_shared *shared, const struct question *question);
 
 int upstream_init(struct upstream **upstream, struct upstream_shared *shared, uv_loop_t *loop, struct stats *stats);
 /* Ends every exchange (each `done` is called with a failure) and closes handles; `closed` is called when the loop has let go. */

@@ -6,7 +6,7 @@
 #include "test/replay/policy.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-bool upstream_shared_hopeful(struct upstream_shared *shared, const struct name *name) {
+bool upstream_shared_hopeful(struct upstream_shared *shared, const struct question *question) {
     return true;
 }
 

@@ -40,7 +40,7 @@ static uint64_t state, seed = 20261122;
 static unsigned now_round;
 static bool hopeful;
 
-bool upstream_shared_hopeful(struct upstream_shared *shared, const struct name *name) {
+bool upstream_shared_hopeful(struct upstream_shared *shared, const struct question *question) {
     return hopeful;
 }
 

@@ -41,7 +41,7 @@ struct play {
 
 static bool hopeful = true;
 
-bool upstream_shared_hopeful(struct upstream_shared *shared, const struct name *name) {
+bool upstream_shared_hopeful(struct upstream_shared *shared, const struct question *question) {
     return hopeful;
 }
 

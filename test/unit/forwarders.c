@@ -12,6 +12,7 @@
 
 #include "resolver/forwarders.h"
 #include "resolver/wheel.h"
+#include "resolver/wire.h"
 
 enum { NOW = 1000000, ZONES = 8 };
 
@@ -38,18 +39,22 @@ static void add_zone(struct table_under_test *table, const char *zone, unsigned 
     table->config.forward = table->forward;
 }
 
-static const struct forward_zone *find(const struct forwarders *forwarders, const char *text) {
-    struct name name;
-    assert_int_equal(name_from_text(&name, text, strlen(text), NULL), 0);
-    return forwarders_find(forwarders, &name);
+static const struct forward_zone *find(const struct forwarders *forwarders, const char *text, uint16_t type) {
+    struct question question = {.type = type};
+    assert_int_equal(name_from_text(&question.name, text, strlen(text), NULL), 0);
+    return forwarders_find(forwarders, &question);
 }
 
-static void assert_zone(const struct forwarders *forwarders, const char *name, const char *expected) {
+static void assert_zone_of(const struct forwarders *forwarders, const char *name, uint16_t type, const char *expected) {
     char text[NAME_TEXT_MAX] = "none";
-    const struct forward_zone *zone = find(forwarders, name);
+    const struct forward_zone *zone = find(forwarders, name, type);
     if (zone)
         name_to_text(zone->name.wire, text);
     assert_string_equal(text, expected);
+}
+
+static void assert_zone(const struct forwarders *forwarders, const char *name, const char *expected) {
+    assert_zone_of(forwarders, name, TYPE_A, expected);
 }
 
 static void test_longest_zone(void **unused) {
@@ -74,11 +79,17 @@ static void test_longest_zone(void **unused) {
     assert_zone(forwarders, "org", "none");
     assert_zone(forwarders, "aexample", "none");
     assert_zone(forwarders, ".", "none");
+    assert_zone_of(forwarders, "x.y.a.example", TYPE_DS, "a.example");
+    assert_zone_of(forwarders, "a.example", TYPE_DS, "example");
+    assert_zone_of(forwarders, "y.a.example", TYPE_DS, "a.example");
+    assert_zone_of(forwarders, "test", TYPE_DS, "test"); /* nobody else is there to ask */
     forwarders_unref(forwarders);
     add_zone(&table, ".", 5, 0);
     forwarders = forwarders_new(&table.config, NULL);
     assert_zone(forwarders, "org", ".");
     assert_zone(forwarders, ".", ".");
+    assert_zone_of(forwarders, ".", TYPE_DS, ".");
+    assert_zone_of(forwarders, "test", TYPE_DS, ".");
     assert_zone(forwarders, "q.a.example", "a.example");
     forwarders_unref(forwarders);
 }
@@ -88,7 +99,7 @@ static void test_health(void **unused) {
     add_zone(&table, ".", 1, 2);
     struct forwarders *forwarders = forwarders_new(&table.config, NULL);
     struct server *first = forwarders->servers[0], *second = forwarders->servers[1];
-    struct name root = {.length = 1};
+    struct question root = {.name = {.length = 1}, .type = TYPE_A};
     server_silent(first, NOW);
     server_silent(first, NOW + 400);
     assert_int_equal(server_state(first), SERVER_WELL);

@@ -14,6 +14,7 @@
 
 #include "resolver/udp_pool.h"
 #include "resolver/upstream.h"
+#include "resolver/wire.h"
 
 enum { SEED = 42, PORTS_MAX = 4096, SHORT_SPOOFS = 40 };
 
@@ -468,6 +469,7 @@ static void test_tcp_breaks(void **unused) {
 }
 
 static void test_silent_first(void **unused) {
+    const struct question any = {.name = {.length = 1}, .type = TYPE_A};
     struct desk *desk = desk_open(2, (enum manner[]){MANNER_SILENT, MANNER_ANSWER});
     static const char *const names[] = {"a.example", "b.example", "c.example", "d.example", "e.example", "f.example"};
     for (size_t i = 0; i < 6; i++)
@@ -478,11 +480,12 @@ static void test_silent_first(void **unused) {
     assert_true(health[1].rtt_us > 0);
     assert_true(health[0].timeouts > 0);
     assert_true(desk->servers[0].queries < 6); /* once known, it is left alone */
-    assert_true(upstream_shared_hopeful(desk->shared, &desk->forward.zone));
+    assert_true(upstream_shared_hopeful(desk->shared, &any));
     desk_close(desk);
 }
 
 static void test_refused_by_network(void **unused) {
+    const struct question any = {.name = {.length = 1}, .type = TYPE_A};
     struct desk *desk = desk_open(2, (enum manner[]){MANNER_ANSWER, MANNER_ANSWER});
     server_stop(&desk->servers[0]);
     uv_run(&desk->loop, UV_RUN_NOWAIT);
@@ -494,12 +497,12 @@ static void test_refused_by_network(void **unused) {
     server_stop(&desk->servers[1]);
     uv_run(&desk->loop, UV_RUN_NOWAIT);
     ask_failed(desk, "b.example", 23);
-    assert_false(upstream_shared_hopeful(desk->shared, &desk->forward.zone));
+    assert_false(upstream_shared_hopeful(desk->shared, &any));
     server_start(&desk->servers[0], &desk->loop, MANNER_ANSWER); /* elsewhere: a new table */
     server_start(&desk->servers[1], &desk->loop, MANNER_ANSWER);
     config_init(desk, 2);
     upstream_shared_configure(desk->shared, &desk->config);
-    assert_true(upstream_shared_hopeful(desk->shared, &desk->forward.zone));
+    assert_true(upstream_shared_hopeful(desk->shared, &any));
     ask_answered(desk, "c.example");
     desk_close(desk);
 }
