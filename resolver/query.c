@@ -104,7 +104,8 @@ static enum query_wish send_links(struct turn *turn) {
         put_link(turn, &parts, i, UINT_MAX);
         authentic &= (query->link[i]->flags & ANSWER_AUTHENTIC) != 0;
     }
-    reply_authority(&parts, last, age_of(turn->env, last), query->link_stale[query->links - 1]);
+    for (unsigned i = 0; i < query->links; i++) /* a link's wildcard is proved there, too */
+        reply_authority(&parts, query->link[i], age_of(turn->env, query->link[i]), query->link_stale[i]);
     return send_reply(turn, reply_end(&parts, last->rcode, authentic));
 }
 
