@@ -1,4 +1,4 @@
-/* hits/card.c: what hits say of their rules, made once a rule instead of once a hit. */
+/* hits/card.c: what hits say of their rules, put together once for many. */
 #include <ldns/ldns.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,150 +6,99 @@
 #include "hits/card.h"
 #include "hits/line.h"
 
+/* What was put together of late is remembered by what in which snapshot it was made of: one place each, the latest stays. Snapshots
+ * are told apart by generation, which is never 0, so an unused place is nobody's. */
 enum {
-    /* More than windows may be open (writer.c): those hold the cards anyway, and a rule that fell out of its slot costs a look at
-     * the snapshot's cold pages for each hit. No table is touched before it is used. */
-    CARD_SETS_LOG = 16,     /* of slots for rules of late, by (snapshot, rule, mode) */
-    CARD_WAYS = 8,          /* slots a set: their keys fill a line of memory */
-    CARD_LINE = 64,         /* octets of that */
-    CARD_BUCKETS = 1 << 20, /* of cards by text; a power of two */
-    CARD_ANSWERS = 64,
-    CARD_PIECE = 64,       /* octets; memory for cards is handed out in these, */
-    CARD_PIECES = 16,      /* up to so many; a larger card is allocated by itself */
-    CARD_BLOCK = 64 * 1024 /* octets got at once: in a thread, malloc asks the kernel for every page otherwise */
+    PROFILES_LOG = 10,
+    DETAILS_LOG = 12,
+    ANSWERS_LOG = 8,
+    PREFIXES_LOG = 8,
+    CARD_BUCKETS = 64,
 };
 
-/* A rule of late: its card, and its answer to the last question type (most rules are asked for one or two). */
-struct slot {
-    struct card *card;
-    struct phrase *answer;
-    _Atomic uint64_t *zone_hits, *family_hits; /* the card's, so that a repeat needn't touch it */
-    uint32_t spec;
+struct known_profile {
+    uint32_t generation, profile;
+    uint8_t trigger, mode;
+    uint32_t ttl, spec;
+    const struct card *card;
+};
+
+struct known_details { /* of rules without a reference */
+    uint32_t generation, ttl;
+    uint64_t label;
+    struct details details;
+};
+
+struct known_answer {
+    uint32_t generation, spec;
     uint16_t qtype;
-    bool answered;
-    uint8_t unused[24];
-};
-_Static_assert(sizeof(struct slot) == CARD_LINE, "a slot is one line");
-
-struct set {
-    uint64_t keys[CARD_WAYS]; /* 0: an empty slot */
-};
-_Static_assert(sizeof(struct set) == CARD_LINE, "a set is found by one line");
-
-/* Memory that a card gave back. */
-struct spare {
-    struct spare *next;
+    struct phrase *answer;
 };
 
-struct block {
-    struct block *next;
-    uint64_t room[]; /* CARD_BLOCK in all */
+struct known_prefix {
+    uint32_t generation, rule;
+    struct phrase *text;
 };
 
 struct cards {
     struct zone_counts *counts;
-    struct set *sets;                     /* aligned, within set_room */
-    struct slot *slots;                   /* CARD_WAYS a set; aligned, within slot_room */
-    struct card **buckets;                /* CARD_BUCKETS */
-    struct phrase *answers[CARD_ANSWERS]; /* of late, by text: most rules answer alike */
-    struct text text;                     /* what is being put together */
-    void *set_room, *slot_room;
-    struct block *blocks;                 /* the first is being used up */
-    size_t block_used;                    /* octets of it */
-    struct spare *spare[CARD_PIECES + 1]; /* by pieces */
+    struct card *buckets[CARD_BUCKETS];
+    struct known_profile profiles[1 << PROFILES_LOG];
+    struct known_details details[1 << DETAILS_LOG];
+    struct known_answer answers[1 << ANSWERS_LOG];
+    struct known_prefix prefixes[1 << PREFIXES_LOG];
+    struct text text;      /* what is being put together */
+    struct rule_info info; /* what it is made of */
 };
 
-static void *aligned(void *room) {
-    return (void *)(((uintptr_t)room + CARD_LINE - 1) & ~(uintptr_t)(CARD_LINE - 1));
-}
-
 struct cards *cards_new(struct zone_counts *counts) {
-    size_t sets = (size_t)1 << CARD_SETS_LOG;
     struct cards *cards = calloc(1, sizeof *cards);
-    if (cards == NULL)
-        return NULL;
-    cards->counts = counts;
-    cards->block_used = CARD_BLOCK;
-    cards->set_room = calloc(sets + 1, sizeof(struct set));
-    cards->slot_room = calloc(sets * CARD_WAYS + 1, sizeof(struct slot));
-    cards->buckets = calloc(CARD_BUCKETS, sizeof(struct card *));
-    if (cards->set_room == NULL || cards->slot_room == NULL || cards->buckets == NULL) {
-        cards_free(cards);
-        return NULL;
-    }
-    cards->sets = aligned(cards->set_room);
-    cards->slots = aligned(cards->slot_room);
+    if (cards != NULL)
+        cards->counts = counts;
     return cards;
 }
 
-static void slot_clear(struct cards *cards, struct slot *slot) {
-    cards_unref(cards, slot->card);
-    phrase_unref(slot->answer);
-    *slot = (struct slot){0};
+static void card_free(struct card *card) {
+    if (card == NULL)
+        return;
+    phrase_unref(card->front);
+    phrase_unref(card->back);
+    free(card);
 }
 
 void cards_free(struct cards *cards) {
     if (cards == NULL)
         return;
-    for (size_t i = 0; cards->sets != NULL && i < (size_t)CARD_WAYS << CARD_SETS_LOG; i++)
-        if (cards->sets[i / CARD_WAYS].keys[i % CARD_WAYS] != 0)
-            slot_clear(cards, &cards->slots[i]);
-    for (size_t i = 0; i < CARD_ANSWERS; i++)
-        phrase_unref(cards->answers[i]);
-    text_free(&cards->text);
-    while (cards->blocks != NULL) {
-        struct block *block = cards->blocks;
-        cards->blocks = block->next;
-        free(block);
+    for (size_t i = 0; i < CARD_BUCKETS; i++) {
+        for (struct card *card = cards->buckets[i], *next; card != NULL; card = next) {
+            next = card->next;
+            card_free(card);
+        }
     }
-    free(cards->set_room);
-    free(cards->slot_room);
-    free(cards->buckets);
+    for (size_t i = 0; i < 1 << DETAILS_LOG; i++)
+        phrase_unref(cards->details[i].details.text);
+    for (size_t i = 0; i < 1 << ANSWERS_LOG; i++)
+        phrase_unref(cards->answers[i].answer);
+    for (size_t i = 0; i < 1 << PREFIXES_LOG; i++)
+        phrase_unref(cards->prefixes[i].text);
+    text_free(&cards->text);
     free(cards);
 }
 
-/* Room for a card of so many pieces; NULL: no memory. */
-static void *card_room(struct cards *cards, size_t pieces) {
-    if (pieces > CARD_PIECES)
-        return malloc(pieces * CARD_PIECE);
-    struct spare *spare = cards->spare[pieces];
-    if (spare != NULL) {
-        cards->spare[pieces] = spare->next;
-        return spare;
-    }
-    if (cards->block_used + pieces * CARD_PIECE > CARD_BLOCK) {
-        struct block *block = malloc(CARD_BLOCK);
-        if (block == NULL)
-            return NULL;
-        block->next = cards->blocks;
-        cards->blocks = block;
-        cards->block_used = CARD_PIECE;
-    }
-    void *room = (char *)cards->blocks + cards->block_used;
-    cards->block_used += pieces * CARD_PIECE;
-    return room;
+/* Where among 2^log places something that two numbers tell apart is remembered. */
+static size_t place_of(uint64_t a, uint64_t b, unsigned log) {
+    return (size_t)((a * 0x9e3779b97f4a7c15u ^ b) * 0xd6e8feb86659fd93u >> (64 - log));
 }
 
-struct card *card_ref(struct card *card) {
-    card->references++;
-    return card;
+static void begin(struct cards *cards) {
+    if (cards->text.failed)
+        text_free(&cards->text);
+    cards->text.length = 0;
 }
 
-void cards_unref(struct cards *cards, struct card *card) {
-    if (card == NULL || --card->references > 0)
-        return;
-    struct card **link = &cards->buckets[card->hash & (CARD_BUCKETS - 1)];
-    while (*link != card)
-        link = &(*link)->next;
-    *link = card->next;
-    size_t pieces = card->pieces;
-    if (pieces > CARD_PIECES) {
-        free(card);
-        return;
-    }
-    struct spare *spare = (void *)card;
-    spare->next = cards->spare[pieces];
-    cards->spare[pieces] = spare;
+/* What was put together, as a phrase; NULL: no memory. */
+static struct phrase *end(const struct cards *cards) {
+    return cards->text.failed ? NULL : phrase_new(cards->text.data, cards->text.length);
 }
 
 static void put_member(struct text *text, const char *name, const char *value) {
@@ -157,177 +106,173 @@ static void put_member(struct text *text, const char *name, const char *value) {
     text_json(text, value, strlen(value));
 }
 
-/* The text so far as a phrase; NULL: no memory. */
-static struct phrase *phrase_of(const struct text *text) {
-    return text->failed ? NULL : phrase_new(text->data, text->length);
-}
+/* --- cards --- */
 
-static void put_identity(struct text *text, const struct rule_info *info, enum mode mode, uint32_t rule[2]) {
+static struct card *new_card(struct cards *cards, const struct rule_info *info, enum mode mode) {
+    struct card *card = calloc(1, sizeof *card);
+    struct text *text = &cards->text;
+    if (card == NULL)
+        return NULL;
+    begin(cards);
     put_member(text, "\"zone\":", info->zone_name);
     text_string(text, ",\"trigger\":\"");
     text_string(text, trigger_name(info->trigger)); /* which needs no escapes, as action and mode */
     text_string(text, "\",\"rule\":");
-    rule[0] = (uint32_t)text->length;
-    put_member(text, "", info->text);
-    rule[1] = (uint32_t)text->length;
+    card->front = end(cards);
+    begin(cards);
     text_string(text, ",\"action\":\"");
     text_string(text, action_name(info->action));
     text_string(text, "\",\"mode\":\"");
     text_string(text, mode_name(mode));
     text_string(text, "\"");
+    card->back = end(cards);
+    card->action = info->action;
+    card->below = info->trigger == TRIGGER_DOMAIN && info->match == MATCH_BELOW;
+    if (card->front != NULL && card->back != NULL)
+        return card;
+    card_free(card);
+    return NULL;
 }
 
-static void put_details(struct text *text, const struct rule_info *info) {
+static bool same_phrase(const struct phrase *a, const struct phrase *b) {
+    return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
+}
+
+/* The card with these words, old or new. */
+static const struct card *card_of(struct cards *cards, const struct rule_info *info, enum mode mode) {
+    struct card *card = new_card(cards, info, mode);
+    if (card == NULL)
+        return NULL;
+    struct card **bucket = &cards->buckets[(card->front->length + card->back->length * 7) % CARD_BUCKETS];
+    for (struct card *old = *bucket; old != NULL; old = old->next) {
+        if (old->below == card->below && same_phrase(old->front, card->front) && same_phrase(old->back, card->back)) {
+            card_free(card);
+            return old;
+        }
+    }
+    if (cards->counts != NULL)
+        card->zone_hits = zone_counts_find(cards->counts, info->zone_name, info->action);
+    card->next = *bucket;
+    *bucket = card;
+    return card;
+}
+
+/* What is known of a hit record's profile; NULL: no memory, or a damaged snapshot. */
+static const struct known_profile *find_profile(struct cards *cards, const struct record *record) {
+    uint32_t generation = snapshot_generation(record->snapshot);
+    uint64_t kind = (uint64_t)record->trigger << 2 | record->mode;
+    struct known_profile *known = &cards->profiles[place_of((uint64_t)generation << 32 | record->profile, kind, PROFILES_LOG)];
+    if (known->generation == generation && known->profile == record->profile && known->trigger == record->trigger &&
+        known->mode == record->mode)
+        return known;
+    struct rule_info *info = &cards->info;
+    uint32_t spec;
+    info->trigger = (enum trigger)record->trigger;
+    if (snapshot_profile(record->snapshot, record->profile, &spec, info) != 0)
+        return NULL;
+    const struct card *card = card_of(cards, info, (enum mode)record->mode);
+    if (card == NULL)
+        return NULL;
+    *known = (struct known_profile){.generation = generation,
+                                    .profile = record->profile,
+                                    .trigger = record->trigger,
+                                    .mode = record->mode,
+                                    .ttl = info->ttl,
+                                    .spec = spec,
+                                    .card = card};
+    return known;
+}
+
+const struct card *cards_find(struct cards *cards, const struct record *record) {
+    const struct known_profile *known = find_profile(cards, record);
+    return known == NULL ? NULL : known->card;
+}
+
+/* --- rules --- */
+
+void card_put_rule(struct text *text, const struct card *card, const uint8_t *owner) {
+    char rule[2 + NAME_TEXT_MAX] = "*.";
+    size_t length = name_to_text(owner, rule + 2);
+    if (card->below)
+        text_json(text, rule, length + 2);
+    else
+        text_json(text, rule + 2, length);
+}
+
+static struct phrase *rule_phrase(struct cards *cards, const struct rule_info *info) {
+    begin(cards);
+    text_json(&cards->text, info->text, strlen(info->text));
+    return end(cards);
+}
+
+struct phrase *cards_prefix(struct cards *cards, const struct record *record) {
+    uint32_t generation = snapshot_generation(record->snapshot);
+    struct known_prefix *known = &cards->prefixes[place_of(generation, record->rule, PREFIXES_LOG)];
+    if (known->generation != generation || known->rule != record->rule) {
+        struct phrase *text =
+            snapshot_rule(record->snapshot, record->rule, &cards->info) == 0 ? rule_phrase(cards, &cards->info) : NULL;
+        if (text == NULL)
+            return NULL;
+        phrase_unref(known->text);
+        *known = (struct known_prefix){generation, record->rule, text};
+    }
+    return phrase_ref(known->text);
+}
+
+/* --- details --- */
+
+/* Puts together all but the reference. */
+static void put_details(struct text *text, const struct rule_info *info, uint32_t ttl) {
     text_string(text, ",\"ttl\":");
-    text_number(text, info->ttl);
+    text_number(text, ttl);
     if (info->family != NULL)
         put_member(text, ",\"family\":", info->family);
     if (info->confidence != RULE_CONFIDENCE_UNSET) {
         text_string(text, ",\"confidence\":");
         text_number(text, info->confidence);
     }
-    if (info->reference != NULL)
-        put_member(text, ",\"reference\":", info->reference);
 }
 
-/* The texts are an operator's, and a chain grown long by chance costs only time. */
-static uint32_t hash_text(const char *text, size_t length) {
-    uint64_t hash = length, word;
-    for (; length >= sizeof word; text += sizeof word, length -= sizeof word) {
-        memcpy(&word, text, sizeof word);
-        hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-        hash ^= hash >> 32;
+/* The details of cards->info but for the reference; NULL: no memory. */
+static const struct details *find_details(struct cards *cards, uint32_t generation, uint64_t label, uint32_t ttl) {
+    const struct rule_info *info = &cards->info;
+    struct known_details *known = &cards->details[place_of((uint64_t)generation << 32 | ttl, label, DETAILS_LOG)];
+    if (known->generation == generation && known->label == label && known->ttl == ttl)
+        return &known->details;
+    begin(cards);
+    put_details(&cards->text, info, ttl);
+    struct phrase *text = end(cards);
+    if (text == NULL)
+        return NULL;
+    phrase_unref(known->details.text);
+    *known = (struct known_details){.generation = generation, .label = label, .ttl = ttl, .details.text = text};
+    if (cards->counts != NULL && info->family != NULL)
+        known->details.family_hits = zone_counts_family(cards->counts, info->family);
+    return &known->details;
+}
+
+bool cards_details(struct cards *cards, const struct record *record, struct details *details) {
+    const struct known_profile *profile = find_profile(cards, record);
+    struct rule_info *info = &cards->info;
+    uint64_t label;
+    if (profile == NULL || snapshot_notes(record->snapshot, record->rule, &label, info) != 0)
+        return false;
+    const struct details *common = find_details(cards, snapshot_generation(record->snapshot), label, profile->ttl);
+    if (common == NULL)
+        return false;
+    *details = *common;
+    if (info->reference == NULL) {
+        phrase_ref(details->text);
+        return true;
     }
-    word = 0;
-    memcpy(&word, text, length);
-    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
-    return (uint32_t)(hash ^ hash >> 32);
+    begin(cards);
+    text_piece(&cards->text, piece_of(common->text));
+    put_member(&cards->text, ",\"reference\":", info->reference);
+    details->text = end(cards);
+    return details->text != NULL;
 }
 
-/* The phrases of a card lie in one block with it, their ends NUL. */
-static void set_phrase(struct phrase *phrase, const char *text, size_t length) {
-    phrase->references = 1;
-    phrase->length = (uint32_t)length;
-    memcpy(phrase->text, text, length);
-    phrase->text[length] = '\0';
-}
-
-static size_t phrase_size(size_t length) {
-    return (sizeof(struct phrase) + length + 1 + 7) & ~(size_t)7;
-}
-
-/* The card with the text of `info`, old or new, with a reference for the caller. */
-static struct card *card_by_text(struct cards *cards, const struct rule_info *info, enum mode mode) {
-    struct text *text = &cards->text;
-    uint32_t rule[2];
-    text->length = 0;
-    put_identity(text, info, mode, rule);
-    size_t first = text->length;
-    put_details(text, info);
-    if (text->failed) {
-        text_free(text);
-        return NULL;
-    }
-    size_t second = text->length - first;
-    uint32_t hash = hash_text(text->data, text->length);
-    struct card **bucket = &cards->buckets[hash & (CARD_BUCKETS - 1)];
-    for (struct card *old = *bucket; old != NULL; old = old->next)
-        if (old->hash == hash && old->identity->length == first && old->details->length == second &&
-            memcmp(old->identity->text, text->data, first) == 0 && memcmp(old->details->text, text->data + first, second) == 0)
-            return card_ref(old);
-    size_t pieces = (sizeof(struct card) + phrase_size(first) + phrase_size(second) + CARD_PIECE - 1) / CARD_PIECE;
-    struct card *card = card_room(cards, pieces);
-    if (card == NULL)
-        return NULL;
-    *card = (struct card){
-        .references = 1, .hash = hash, .rule_at = rule[0], .rule_end = rule[1], .pieces = (uint32_t)pieces, .next = *bucket};
-    if (cards->counts != NULL) {
-        card->zone_hits = zone_counts_find(cards->counts, info->zone_name, info->action);
-        card->family_hits = info->family == NULL ? NULL : zone_counts_family(cards->counts, info->family);
-    }
-    card->identity = (void *)(card + 1);
-    card->details = (void *)((char *)card->identity + phrase_size(first));
-    set_phrase(card->identity, text->data, first);
-    set_phrase(card->details, text->data + first, second);
-    *bucket = card;
-    return card;
-}
-
-static uint64_t key_of(uint32_t generation, uint32_t rule, enum mode mode) {
-    return (uint64_t)generation << 34 | (uint64_t)rule << 2 | mode;
-}
-_Static_assert(MODE_ENFORCE < 4 && MODE_MONITOR < 4 && MODE_RETRO < 4, "two bits hold a mode");
-
-static struct set *set_of(const struct cards *cards, uint64_t key) {
-    return &cards->sets[key * 0x9e3779b97f4a7c15u >> (64 - CARD_SETS_LOG)];
-}
-
-/* The slot that has the key; NULL: none. */
-static struct slot *has_slot(const struct cards *cards, const struct set *set, uint64_t key) {
-    for (size_t way = 0; way < CARD_WAYS; way++)
-        if (set->keys[way] == key)
-            return &cards->slots[(size_t)(set - cards->sets) * CARD_WAYS + way];
-    return NULL;
-}
-
-static struct slot *find_slot(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode) {
-    uint64_t key = key_of(snapshot_generation(snapshot), rule, mode);
-    struct set *set = set_of(cards, key);
-    struct slot *slot = has_slot(cards, set, key);
-    struct rule_info info;
-    if (slot != NULL)
-        return slot;
-    if (snapshot_rule(snapshot, rule, &info) != 0)
-        return NULL;
-    struct card *card = card_by_text(cards, &info, mode);
-    if (card == NULL)
-        return NULL;
-    slot = has_slot(cards, set, 0);
-    if (slot == NULL)
-        slot = &cards->slots[(size_t)(set - cards->sets) * CARD_WAYS + rule % CARD_WAYS];
-    slot_clear(cards, slot);
-    set->keys[(size_t)(slot - cards->slots) % CARD_WAYS] = key;
-    slot->card = card;
-    slot->zone_hits = card->zone_hits;
-    slot->family_hits = card->family_hits;
-    return slot;
-}
-
-struct card *cards_find(struct cards *cards, struct snapshot *snapshot, uint32_t rule, enum mode mode) {
-    struct slot *slot = find_slot(cards, snapshot, rule, mode);
-    return slot == NULL ? NULL : slot->card;
-}
-
-struct card *cards_hit(struct cards *cards, const struct record *record) {
-    struct slot *slot = find_slot(cards, record->snapshot, record->rule, (enum mode)record->mode);
-    if (slot == NULL)
-        return NULL;
-    if (slot->zone_hits != NULL)
-        atomic_fetch_add_explicit(slot->zone_hits, 1, memory_order_relaxed);
-    if (slot->family_hits != NULL)
-        atomic_fetch_add_explicit(slot->family_hits, 1, memory_order_relaxed);
-    return slot->card;
-}
-
-const struct card *cards_ahead(const struct cards *cards, const struct record *record, unsigned step, uint64_t *place) {
-    uint64_t key = key_of(snapshot_generation(record->snapshot), record->rule, (enum mode)record->mode);
-    const struct set *set = set_of(cards, key);
-    if (step == 0) {
-        __builtin_prefetch(set);
-        return NULL;
-    }
-    const struct slot *slot = has_slot(cards, set, key);
-    if (slot == NULL) {
-        const struct slot *empty = step == 1 ? has_slot(cards, set, 0) : NULL;
-        if (empty != NULL)
-            __builtin_prefetch(empty, 1);
-        snapshot_rule_prefetch(record->snapshot, record->rule, step - 1, place);
-        return NULL;
-    }
-    if (step == 1)
-        __builtin_prefetch(slot, 1);
-    return step == 1 ? NULL : slot->card;
-}
+/* --- answers --- */
 
 /* rdata of any type (2 octets of length before it) in presentation form; NULL: unreadable or no memory. The caller frees. */
 static char *print_rdata(uint16_t type, const uint8_t *rdlength, size_t length) {
@@ -394,28 +339,12 @@ static void put_target(struct text *text, const struct record *record, const str
     text_json_name(text, whole);
 }
 
-/* The same phrase for the same text, mostly. */
-static struct phrase *share_answer(struct cards *cards) {
-    struct phrase *answer = phrase_of(&cards->text);
-    if (answer == NULL)
-        return NULL;
-    struct phrase **place = &cards->answers[hash_text(answer->text, answer->length) % CARD_ANSWERS];
-    if (*place != NULL && (*place)->length == answer->length && memcmp((*place)->text, answer->text, answer->length) == 0) {
-        phrase_unref(answer);
-        return phrase_ref(*place);
-    }
-    phrase_unref(*place);
-    *place = phrase_ref(answer);
-    return answer;
-}
-
-static struct phrase *make_answer(struct cards *cards, const struct record *record) {
-    struct matched matched = {
-        .rule = record->rule, .spec = record->spec, .trigger = record->trigger, .action = record->action, .mode = record->mode};
+static struct phrase *make_answer(struct cards *cards, const struct record *record, const struct known_profile *profile) {
+    struct matched matched = {.spec = profile->spec};
     struct text *text = &cards->text;
-    text->length = 0;
+    begin(cards);
     text_put(text, "[", 1);
-    if (record->action == ACTION_CNAME) {
+    if (profile->card->action == ACTION_CNAME) {
         put_target(text, record, &matched);
     } else {
         struct answer_bytes bytes;
@@ -425,26 +354,46 @@ static struct phrase *make_answer(struct cards *cards, const struct record *reco
             at += step = put_rdata(text, bytes.bytes + at, (size_t)bytes.length - at);
     }
     text_put(text, "]", 1);
-    struct phrase *answer = text->failed || text->length == 2 ? NULL : share_answer(cards);
-    if (text->failed)
-        text_free(text);
-    return answer;
+    return text->length == 2 ? NULL : end(cards);
 }
 
 struct phrase *cards_answer(struct cards *cards, const struct record *record) {
-    if (record->mode != MODE_ENFORCE)
+    const struct known_profile *profile = record->mode == MODE_ENFORCE ? find_profile(cards, record) : NULL;
+    if (profile == NULL)
         return NULL;
-    if (record->action == ACTION_CNAME)
-        return make_answer(cards, record); /* may depend on the query name */
-    struct slot *slot = find_slot(cards, record->snapshot, record->rule, MODE_ENFORCE);
-    if (slot == NULL)
-        return NULL;
-    if (!slot->answered || slot->qtype != record->qtype || slot->spec != record->spec) {
-        phrase_unref(slot->answer);
-        slot->answer = make_answer(cards, record);
-        slot->answered = true;
-        slot->qtype = record->qtype;
-        slot->spec = record->spec;
+    if (profile->card->action == ACTION_CNAME)
+        return make_answer(cards, record, profile); /* may depend on the query name */
+    uint32_t generation = snapshot_generation(record->snapshot);
+    struct known_answer *known = &cards->answers[place_of((uint64_t)generation << 32 | profile->spec, record->qtype, ANSWERS_LOG)];
+    if (known->generation != generation || known->spec != profile->spec || known->qtype != record->qtype) {
+        phrase_unref(known->answer);
+        *known = (struct known_answer){generation, profile->spec, record->qtype, make_answer(cards, record, profile)};
     }
-    return phrase_ref(slot->answer);
+    return phrase_ref(known->answer);
+}
+
+/* --- by number --- */
+
+void wording_clear(struct wording *wording) {
+    phrase_unref(wording->rule);
+    phrase_unref(wording->details);
+    *wording = (struct wording){0};
+}
+
+bool cards_word(struct cards *cards, const struct snapshot *snapshot, uint32_t rule, enum mode mode, struct wording *wording) {
+    struct rule_info *info = &cards->info;
+    *wording = (struct wording){0};
+    if (snapshot_rule(snapshot, rule, info) != 0)
+        return false;
+    wording->card = card_of(cards, info, mode);
+    wording->rule = rule_phrase(cards, info);
+    begin(cards);
+    put_details(&cards->text, info, info->ttl);
+    if (info->reference != NULL)
+        put_member(&cards->text, ",\"reference\":", info->reference);
+    wording->details = end(cards);
+    if (wording->card != NULL && wording->rule != NULL && wording->details != NULL)
+        return true;
+    wording_clear(wording);
+    return false;
 }

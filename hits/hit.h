@@ -14,17 +14,14 @@ struct identity {
     struct phrase *hostname; /* NULL unknown */
 };
 
-/* What every hit on one rule says of it (hits/card.h). */
+/* What the hits on a zone's rules of one trigger and action have in common (hits/card.h). Equal ones are one. */
 struct card {
-    struct phrase *identity;    /* the JSON members from "zone" to "mode": equal text means the same rule */
-    struct phrase *details;     /* the JSON members from "ttl" to "reference", each led by a comma */
-    uint32_t rule_at, rule_end; /* where in the identity the rule's own text stands, with its quotes */
-    uint32_t references;
-    uint32_t hash;
-    uint32_t pieces; /* of memory that it takes (hits/card.c) */
+    struct phrase *front; /* the JSON members from "zone" up to "rule", whose value follows */
+    struct phrase *back;  /* then "action" and "mode", led by a comma */
+    enum action action;
+    bool below;                  /* of rules that are written "*.name" */
+    _Atomic uint64_t *zone_hits; /* the counter of zone and action; NULL: nobody counts */
     struct card *next;
-    _Atomic uint64_t *zone_hits;   /* the counter of its zone and action; NULL: nobody counts */
-    _Atomic uint64_t *family_hits; /* and that of its family; NULL: it has none, or nobody counts */
 };
 
 struct hit {
@@ -36,7 +33,9 @@ struct hit {
     const uint8_t *qname; /* wire */
     const uint8_t *via;   /* wire; NULL: the query name itself matched */
     uint16_t qtype;
-    struct card *card;
+    const struct card *card;
+    struct piece rule;     /* its text as a JSON string */
+    struct piece details;  /* the JSON members from "ttl" to "reference", each led by a comma */
     struct phrase *answer; /* JSON array of what the client was answered; NULL: nothing, or not by policy */
     uint64_t count;
     bool like_first; /* repeats: the last query was like the window's first but for time, and who was behind it is the same */

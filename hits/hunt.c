@@ -57,7 +57,7 @@ static uint64_t wall_us(void) {
 
 /* --- telling --- */
 
-static struct hit hit_of(const struct hunt *hunt, const struct finding *finding, struct card *card) {
+static struct hit hit_of(const struct hunt *hunt, const struct finding *finding, const struct wording *wording) {
     const struct finding_client *client = &hunt->findings.clients[finding->client];
     return (struct hit){.ts_us = finding->ts_us,
                         .first_ts_us = finding->ts_us,
@@ -66,7 +66,9 @@ static struct hit hit_of(const struct hunt *hunt, const struct finding *finding,
                         .who = client->who,
                         .qname = (const uint8_t *)hunt->findings.names.data + finding->name,
                         .qtype = finding->qtype,
-                        .card = card,
+                        .card = wording->card,
+                        .rule = piece_of(wording->rule),
+                        .details = piece_of(wording->details),
                         .count = 1};
 }
 
@@ -74,21 +76,20 @@ static struct hit hit_of(const struct hunt *hunt, const struct finding *finding,
 static void tell_group(struct hunt *hunt, size_t from, size_t to) {
     const struct hunt_options *options = &hunt->options;
     const struct finding *list = hunt->findings.list;
-    struct card *card = cards_find(options->cards, hunt->snapshot, list[from].rule, MODE_RETRO);
-    if (card == NULL)
+    struct wording wording;
+    if (!cards_word(options->cards, hunt->snapshot, list[from].rule, MODE_RETRO, &wording))
         return;
-    card_ref(card);
     uint64_t rule = retro_rule_hash(hunt->snapshot, list[from].rule);
-    struct hit hit = hit_of(hunt, &list[from], card);
+    struct hit hit = hit_of(hunt, &list[from], &wording);
     uint64_t until = ledger_retro(options->ledger, &hit, rule);
     while (from < to && list[from].ts_us <= until)
         from++;
     if (from < to) {
         int64_t row = 0;
-        hit = hit_of(hunt, &list[from], card);
+        hit = hit_of(hunt, &list[from], &wording);
         options->tell(options->context, TALLY_FIRST, &hit, &row);
         if (to - from > 1) {
-            hit = hit_of(hunt, &list[to - 1], card);
+            hit = hit_of(hunt, &list[to - 1], &wording);
             hit.first_ts_us = list[from + 1].ts_us;
             hit.count = to - from - 1;
             row = 0;
@@ -96,7 +97,7 @@ static void tell_group(struct hunt *hunt, size_t from, size_t to) {
         }
         ledger_note_retro(options->ledger, &hit, rule, list[to - 1].ts_us);
     }
-    cards_unref(options->cards, card);
+    wording_clear(&wording);
 }
 
 static void tell_all(struct hunt *hunt) {

@@ -650,10 +650,6 @@ void ledger_tend(struct ledger *ledger, uint64_t now_us) {
 
 /* --- entering --- */
 
-static struct piece piece_of(const struct phrase *phrase) {
-    return phrase == NULL ? (struct piece){NULL, 0} : (struct piece){phrase->text, phrase->length};
-}
-
 static struct piece piece_of_name(const uint8_t *wire) {
     uint32_t length = 0;
     if (wire == NULL)
@@ -664,8 +660,6 @@ static struct piece piece_of_name(const uint8_t *wire) {
 }
 
 static void entry_of(struct entry *entry, const struct hit *hit) {
-    const struct card *card = hit->card;
-    const char *identity = card->identity->text;
     *entry = (struct entry){.ts_us = hit->ts_us,
                             .count = hit->count,
                             .client = hit->client,
@@ -675,10 +669,10 @@ static void entry_of(struct entry *entry, const struct hit *hit) {
                             .hostname = piece_of(hit->who.hostname),
                             .qname = piece_of_name(hit->qname),
                             .via = piece_of_name(hit->via),
-                            .front = {identity, card->rule_at},
-                            .rule = {identity + card->rule_at, card->rule_end - card->rule_at},
-                            .back = {identity + card->rule_end, card->identity->length - card->rule_end},
-                            .details = piece_of(card->details),
+                            .front = piece_of(hit->card->front),
+                            .rule = hit->rule,
+                            .back = piece_of(hit->card->back),
+                            .details = hit->details,
                             .answer = piece_of(hit->answer)};
     memcpy(entry->mac, hit->who.mac, sizeof entry->mac);
 }

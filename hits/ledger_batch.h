@@ -26,11 +26,6 @@ enum entry_flag {
     ENTRY_PROTOCOL_SHIFT = 6
 };
 
-struct piece {
-    const char *text; /* not NUL-terminated; NULL: absent */
-    uint32_t length;
-};
-
 /* Visible because both sides fill it in. Everything is borrowed: from the maker, or from the octets being read. */
 struct entry {
     bool gone;
@@ -43,7 +38,7 @@ struct entry {
     uint16_t qtype;
     struct piece hostname;
     struct piece qname, via;        /* wire */
-    struct piece front, rule, back; /* together a card's identity: up to the rule's text, that (a JSON string), behind it */
+    struct piece front, rule, back; /* a card's, with the rule's text between: a JSON string */
     struct piece details, answer;   /* as in the log */
 };
 

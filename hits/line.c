@@ -94,12 +94,14 @@ void line_hit(struct text *text, const struct hit *hit) {
     }
     put_question(text, hit->qname, hit->qtype);
     PUT(text, ",");
-    text_put(text, hit->card->identity->text, hit->card->identity->length);
+    text_piece(text, piece_of(hit->card->front));
+    text_piece(text, hit->rule);
+    text_piece(text, piece_of(hit->card->back));
     if (hit->answer != NULL) {
         PUT(text, ",\"answer\":");
-        text_put(text, hit->answer->text, hit->answer->length);
+        text_piece(text, piece_of(hit->answer));
     }
-    text_put(text, hit->card->details->text, hit->card->details->length);
+    text_piece(text, hit->details);
     PUT(text, ",\"count\":");
     text_number(text, hit->count);
     if (hit->via != NULL) {

@@ -32,11 +32,14 @@ struct record {
     uint8_t mac[6]; /* from EDNS option 65001, of a trusted sender */
     uint16_t qtype;
     uint16_t client_port;
-    uint16_t rcode;          /* of the answer sent */
-    uint16_t message_length; /* RECORD_TAP; 0 otherwise */
+    uint16_t rcode; /* of the answer sent */
+    union {
+        uint16_t owner_length;   /* RECORD_HIT, and below: as in struct matched */
+        uint16_t message_length; /* RECORD_TAP */
+    };
     uint32_t rule;
     union {
-        uint32_t spec;
+        uint32_t profile;
         uint32_t waited_ms; /* RECORD_TAP: for how long the query was under way */
     };
     uint64_t ts_us; /* wall clock, microseconds since 1970 */

@@ -11,13 +11,13 @@
 #include "hits/tally.h"
 
 enum {
-    NAMES_INSIDE = 48, /* octets of names that a window holds itself; longer ones are allocated */
+    NAMES_INSIDE = 40, /* octets of names that a window holds itself; longer ones are allocated */
     WINDOW_LINE = 64   /* octets of a line of memory */
 };
 
 /* In lines of memory: the first two are all that a repeat touches. */
 struct window {
-    struct card *card; /* NULL: this place is free */
+    const struct card *card; /* NULL: this place is free */
     struct ip client;
     uint8_t mac[6];               /* of whoever is behind the client, if has_mac */
     bool has_mac, edns_mac;       /* edns_mac: the client said its MAC itself: it is a part of the key */
@@ -25,16 +25,18 @@ struct window {
     uint32_t identity_generation; /* when it was looked up who is behind the client */
     uint64_t opened_ms;
     uint32_t generation; /* of the last query's snapshot; and so on */
-    uint32_t spec;
+    uint32_t profile;
     uint16_t qtype;
-    uint8_t protocol, action;
+    uint8_t protocol;
     uint8_t qname_length, via_length;
-    bool told;       /* its repeats as PROGRESS */
-    bool like_first; /* the last query is the first one again */
+    uint8_t owner_length; /* of the rule's name, with which the names end; 0: the rule is a prefix */
+    bool told;            /* its repeats as PROGRESS */
+    bool like_first;      /* the last query is the first one again */
 
     uint64_t count;      /* repeats since the first */
     uint64_t last_ts_us; /* of the last query */
-    union {              /* qname, then via */
+    _Atomic uint64_t *family_hits;
+    union { /* qname, then via */
         uint8_t inside[NAMES_INSIDE];
         uint8_t *outside;
     } names;
@@ -43,12 +45,21 @@ struct window {
     int64_t row;
     struct phrase *hostname;
     struct phrase *answer;
+    struct phrase *details;
+    struct phrase *prefix; /* the rule's text; NULL: its name ends the names */
     uint32_t older, newer; /* in order of opening, which is the order of closing; newer: of free places, the next */
-    uint8_t unused[24];
+    uint64_t unused;
 };
 _Static_assert(offsetof(struct window, count) == WINDOW_LINE && offsetof(struct window, first_ts_us) == 2 * WINDOW_LINE &&
                    sizeof(struct window) == 3 * WINDOW_LINE,
                "whole lines");
+
+/* Which windows a record may belong to: its key but for the client, and the bucket. */
+struct spot {
+    const struct card *card;
+    struct phrase *prefix; /* a reference of its own; NULL for domain rules */
+    uint32_t *bucket;
+};
 
 /* Chunks to be told, each once, first in first out: so that none waits for ever. */
 struct queue {
@@ -74,6 +85,7 @@ struct tally {
     void *room;
     uint32_t oldest, newest;
     struct queue dirty, closed;
+    struct text rule; /* the text of the rule that is being told of */
 };
 
 static bool queue_new(struct queue *queue, size_t room) {
@@ -112,7 +124,8 @@ struct tally *tally_new(struct cards *cards, struct identities *identities, size
     tally->buckets = calloc(buckets, sizeof *tally->buckets);
     tally->room = calloc(limit + 1, sizeof *tally->array);
     tally->array = (void *)(((uintptr_t)tally->room + WINDOW_LINE - 1) & ~(uintptr_t)(WINDOW_LINE - 1));
-    if (tally->buckets == NULL || tally->room == NULL || !queue_new(&tally->dirty, chunks) || !queue_new(&tally->closed, chunks) ||
+    if (tally->buckets == NULL || tally->room == NULL || !text_room(&tally->rule, 2 * NAME_TEXT_MAX) ||
+        !queue_new(&tally->dirty, chunks) || !queue_new(&tally->closed, chunks) ||
         getrandom(tally->seed, sizeof tally->seed, 0) != sizeof tally->seed) {
         tally_free(tally);
         return NULL;
@@ -135,7 +148,35 @@ static uint64_t mix(uint64_t a, uint64_t b) {
 
 /* --- finding --- */
 
-static uint32_t *bucket_of(const struct tally *tally, const struct ip *client, const uint8_t mac[6], const struct card *card) {
+static uint8_t *names_of(struct window *window) {
+    size_t length = (size_t)window->qname_length + window->via_length;
+    return length > NAMES_INSIDE ? window->names.outside : window->names.inside;
+}
+
+/* The name of a domain rule: what matched ends with it, and that is what the names end with. */
+static const uint8_t *owner_of(struct window *window) {
+    return names_of(window) + window->qname_length + window->via_length - window->owner_length;
+}
+
+static const uint8_t *owner_of_record(const struct record *record) {
+    return record->names + record->qname_length + record->via_length - record->owner_length;
+}
+
+static uint64_t mix_octets(uint64_t hash, const void *octets, size_t length) {
+    const uint8_t *at = octets;
+    uint64_t word;
+    for (; length >= sizeof word; at += sizeof word, length -= sizeof word) {
+        memcpy(&word, at, sizeof word);
+        hash = mix(hash ^ word, 0x9e3779b97f4a7c15u);
+    }
+    word = length;
+    memcpy((uint8_t *)&word + 1, at, length);
+    return mix(hash ^ word, 0xd6e8feb86659fd93u);
+}
+
+/* `rule`: the text of a prefix, or a name in wire form. */
+static uint32_t *bucket_of(const struct tally *tally, const struct ip *client, const uint8_t mac[6], const struct card *card,
+                           const void *rule, size_t rule_length) {
     uint64_t high, low, hardware = 0;
     memcpy(&high, client->bytes, 8);
     memcpy(&low, client->bytes + 8, 8);
@@ -143,11 +184,32 @@ static uint32_t *bucket_of(const struct tally *tally, const struct ip *client, c
         memcpy(&hardware, mac, 6);
     uint64_t hash = mix(high ^ tally->seed[0], low ^ tally->seed[1]);
     hash = mix(hash ^ (uintptr_t)card, hardware ^ 0x9e3779b97f4a7c15u ^ tally->seed[0]);
+    hash = mix_octets(hash, rule, rule_length);
     return &tally->buckets[(hash ^ hash >> 32) & tally->bucket_mask];
 }
 
-static uint32_t *bucket_of_record(const struct tally *tally, const struct record *record, const struct card *card) {
-    return bucket_of(tally, &record->client, record->has_mac ? record->mac : NULL, card);
+static uint32_t *bucket_of_window(const struct tally *tally, struct window *window) {
+    const uint8_t *mac = window->edns_mac ? window->mac : NULL;
+    if (window->prefix != NULL)
+        return bucket_of(tally, &window->client, mac, window->card, window->prefix->text, window->prefix->length);
+    return bucket_of(tally, &window->client, mac, window->card, owner_of(window), window->owner_length);
+}
+
+/* False: no memory, or a damaged snapshot. Otherwise spot->prefix is to be given back. */
+static bool find_spot(const struct tally *tally, const struct record *record, struct spot *spot) {
+    const uint8_t *mac = record->has_mac ? record->mac : NULL;
+    *spot = (struct spot){.card = cards_find(tally->cards, record)};
+    if (spot->card == NULL)
+        return false;
+    if (record->trigger == TRIGGER_DOMAIN) {
+        spot->bucket = bucket_of(tally, &record->client, mac, spot->card, owner_of_record(record), record->owner_length);
+        return true;
+    }
+    spot->prefix = cards_prefix(tally->cards, record);
+    if (spot->prefix == NULL)
+        return false;
+    spot->bucket = bucket_of(tally, &record->client, mac, spot->card, spot->prefix->text, spot->prefix->length);
+    return true;
 }
 
 static bool same_client(const struct window *window, const struct record *record) {
@@ -156,29 +218,31 @@ static bool same_client(const struct window *window, const struct record *record
     return !window->edns_mac || memcmp(window->mac, record->mac, sizeof record->mac) == 0;
 }
 
-static struct window *find(const struct tally *tally, const struct record *record, const struct card *card) {
-    struct window *window = at(tally, *bucket_of_record(tally, record, card));
-    while (window != NULL && !(window->card == card && same_client(window, record)))
+static bool same_rule(struct window *window, const struct record *record, const struct spot *spot) {
+    if (window->card != spot->card)
+        return false;
+    if (spot->prefix != NULL)
+        return window->prefix != NULL && window->prefix->length == spot->prefix->length &&
+               memcmp(window->prefix->text, spot->prefix->text, spot->prefix->length) == 0;
+    return window->owner_length == record->owner_length &&
+           memcmp(owner_of(window), owner_of_record(record), record->owner_length) == 0;
+}
+
+static struct window *find(const struct tally *tally, const struct record *record, const struct spot *spot) {
+    struct window *window = tally->repeat_ms == 0 ? NULL : at(tally, *spot->bucket);
+    while (window != NULL && !(same_client(window, record) && same_rule(window, record, spot)))
         window = at(tally, window->chain);
     return window;
 }
 
-void tally_prefetch(const struct tally *tally, const struct record *record, const struct card *card, unsigned step) {
-    const uint32_t *bucket = bucket_of_record(tally, record, card);
-    if (step == 0) {
-        __builtin_prefetch(bucket);
-        return;
-    }
-    const char *window = (const char *)(*bucket == 0 ? &tally->array[tally->used % tally->limit] : at(tally, *bucket));
-    __builtin_prefetch(window, 1);
-    __builtin_prefetch(window + WINDOW_LINE, 1);
-}
-
 /* --- telling --- */
 
-static uint8_t *names_of(struct window *window) {
-    size_t length = (size_t)window->qname_length + window->via_length;
-    return length > NAMES_INSIDE ? window->names.outside : window->names.inside;
+static struct piece rule_text(struct tally *tally, const struct card *card, const struct phrase *prefix, const uint8_t *owner) {
+    if (prefix != NULL)
+        return piece_of(prefix);
+    tally->rule.length = 0; /* and there is room for any name */
+    card_put_rule(&tally->rule, card, owner);
+    return (struct piece){tally->rule.data, (uint32_t)tally->rule.length};
 }
 
 static void tell_repeats(struct tally *tally, enum tally_kind kind, struct window *window) {
@@ -192,6 +256,8 @@ static void tell_repeats(struct tally *tally, enum tally_kind kind, struct windo
                       .via = window->via_length > 0 ? names + window->qname_length : NULL,
                       .qtype = window->qtype,
                       .card = window->card,
+                      .rule = rule_text(tally, window->card, window->prefix, owner_of(window)),
+                      .details = piece_of(window->details),
                       .answer = window->answer,
                       .count = window->count,
                       .like_first = window->like_first};
@@ -199,22 +265,29 @@ static void tell_repeats(struct tally *tally, enum tally_kind kind, struct windo
     tally->tell(tally->context, kind, &hit, &window->row);
 }
 
-static int64_t tell_one(struct tally *tally, const struct record *record, struct card *card, const struct identity *who,
-                        struct phrase *answer) {
+/* What a first hit says beside its record. */
+struct first {
+    struct identity who;
+    struct details details;
+    struct phrase *answer;
+    int64_t row;
+};
+
+static void tell_first(struct tally *tally, const struct record *record, const struct spot *spot, struct first *first) {
     struct hit hit = {.ts_us = record->ts_us,
                       .first_ts_us = record->ts_us,
                       .client = record->client,
                       .protocol = (enum protocol)record->protocol,
-                      .who = *who,
+                      .who = first->who,
                       .qname = record->names,
                       .via = record->via_length > 0 ? record->names + record->qname_length : NULL,
                       .qtype = record->qtype,
-                      .card = card,
-                      .answer = answer,
+                      .card = spot->card,
+                      .rule = rule_text(tally, spot->card, spot->prefix, owner_of_record(record)),
+                      .details = piece_of(first->details.text),
+                      .answer = first->answer,
                       .count = 1};
-    int64_t row = 0;
-    tally->tell(tally->context, TALLY_FIRST, &hit, &row);
-    return row;
+    tally->tell(tally->context, TALLY_FIRST, &hit, &first->row);
 }
 
 static void tell_chunk(struct tally *tally, uint32_t chunk) {
@@ -244,19 +317,26 @@ void tally_settle(struct tally *tally) {
 
 /* --- closing and opening --- */
 
-static void release(struct tally *tally, struct window *window) {
-    cards_unref(tally->cards, window->card);
+static void release(struct window *window) {
     phrase_unref(window->hostname);
     phrase_unref(window->answer);
+    phrase_unref(window->details);
+    phrase_unref(window->prefix);
     if ((size_t)window->qname_length + window->via_length > NAMES_INSIDE)
         free(window->names.outside);
     window->card = NULL;
 }
 
+static void give_back(struct tally *tally, uint32_t place) {
+    at(tally, place)->newer = 0;
+    *(tally->free_last == 0 ? &tally->free_first : &at(tally, tally->free_last)->newer) = place;
+    tally->free_last = place;
+}
+
 /* Takes a window out of the tables and tells what it counted. */
 static void close_window(struct tally *tally, struct window *window) {
     uint32_t place = place_of(tally, window);
-    uint32_t *link = bucket_of(tally, &window->client, window->edns_mac ? window->mac : NULL, window->card);
+    uint32_t *link = bucket_of_window(tally, window);
     while (*link != place)
         link = &at(tally, *link)->chain;
     *link = window->chain;
@@ -272,10 +352,8 @@ static void close_window(struct tally *tally, struct window *window) {
         closing.count = count;
         tell_repeats(tally, TALLY_SUMMARY, &closing);
     }
-    release(tally, window);
-    window->newer = 0;
-    *(tally->free_last == 0 ? &tally->free_first : &at(tally, tally->free_last)->newer) = place;
-    tally->free_last = place;
+    release(window);
+    give_back(tally, place);
 }
 
 void tally_flush(struct tally *tally) {
@@ -288,13 +366,14 @@ void tally_free(struct tally *tally) {
         return;
     for (size_t i = 0; i < tally->used; i++)
         if (tally->array[i].card != NULL)
-            release(tally, &tally->array[i]);
+            release(&tally->array[i]);
     free(tally->room);
     free(tally->buckets);
     free(tally->dirty.list);
     free(tally->dirty.in);
     free(tally->closed.list);
     free(tally->closed.in);
+    text_free(&tally->rule);
     free(tally);
 }
 
@@ -335,10 +414,9 @@ static bool set_names(struct window *window, const struct record *record) {
 
 static void set_query(struct window *window, const struct record *record) {
     window->generation = snapshot_generation(record->snapshot);
+    window->profile = record->profile;
     window->qtype = record->qtype;
     window->protocol = record->protocol;
-    window->action = record->action;
-    window->spec = record->spec;
 }
 
 /* A place for a window; 0: there is none left. */
@@ -352,27 +430,35 @@ static uint32_t take_place(struct tally *tally) {
     return place;
 }
 
-static void open_window(struct tally *tally, const struct record *record, struct card *card, const struct identity *who,
-                        struct phrase *answer, int64_t row, uint64_t now_ms) {
+/* Where there is no room for a window, the next hit is told by itself, too. */
+static void open_window(struct tally *tally, const struct record *record, const struct spot *spot, const struct first *first,
+                        uint64_t now_ms) {
     uint32_t place = take_place(tally);
     if (place == 0)
-        return; /* the next hit is told by itself, too */
+        return;
     struct window *window = at(tally, place);
-    *window = (struct window){.card = card_ref(card),
-                              .client = record->client,
-                              .has_mac = who->has_mac,
+    *window = (struct window){.client = record->client,
+                              .has_mac = first->who.has_mac,
                               .edns_mac = record->has_mac != 0,
                               .opened_ms = now_ms,
                               .identity_generation = identities_generation(tally->identities),
-                              .row = row,
-                              .hostname = phrase_ref(who->hostname),
-                              .answer = phrase_ref(answer)};
-    memcpy(window->mac, who->mac, sizeof window->mac);
-    window->like_first = set_names(window, record);
+                              .owner_length = (uint8_t)record->owner_length,
+                              .like_first = true,
+                              .family_hits = first->details.family_hits,
+                              .row = first->row};
+    if (!set_names(window, record)) {
+        give_back(tally, place);
+        return;
+    }
     set_query(window, record);
-    uint32_t *bucket = bucket_of_record(tally, record, card);
-    window->chain = *bucket;
-    *bucket = place;
+    memcpy(window->mac, first->who.mac, sizeof window->mac);
+    window->card = spot->card;
+    window->prefix = phrase_ref(spot->prefix);
+    window->hostname = phrase_ref(first->who.hostname);
+    window->answer = phrase_ref(first->answer);
+    window->details = phrase_ref(first->details.text);
+    window->chain = *spot->bucket;
+    *spot->bucket = place;
     window->older = tally->newest;
     *(tally->newest == 0 ? &tally->oldest : &at(tally, tally->newest)->newer) = place;
     tally->newest = place;
@@ -381,11 +467,27 @@ static void open_window(struct tally *tally, const struct record *record, struct
 
 /* --- counting --- */
 
+static void count_up(_Atomic uint64_t *counter) {
+    if (counter != NULL) /* which only this thread writes */
+        atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_relaxed);
+}
+
 static bool same_query(struct window *window, const struct record *record) {
-    return window->qtype == record->qtype && window->protocol == record->protocol && window->action == record->action &&
-           window->spec == record->spec && window->generation == snapshot_generation(record->snapshot) &&
-           window->qname_length == record->qname_length && window->via_length == record->via_length &&
+    return window->qtype == record->qtype && window->protocol == record->protocol && window->profile == record->profile &&
+           window->generation == snapshot_generation(record->snapshot) && window->qname_length == record->qname_length &&
+           window->via_length == record->via_length &&
            memcmp(names_of(window), record->names, (size_t)record->qname_length + record->via_length) == 0;
+}
+
+/* Another policy may say other things of the rule. */
+static void renew_details(struct tally *tally, struct window *window, const struct record *record) {
+    struct details details;
+    if ((window->generation == snapshot_generation(record->snapshot) && window->profile == record->profile) ||
+        !cards_details(tally->cards, record, &details))
+        return;
+    phrase_unref(window->details);
+    window->details = details.text;
+    window->family_hits = details.family_hits;
 }
 
 /* Counts a repeat, and notes the last query of the window; false: no memory for its names. */
@@ -394,6 +496,7 @@ static bool note_query(struct tally *tally, struct window *window, const struct 
     if (!late && !same_query(window, record)) {
         if (!set_names(window, record))
             return false;
+        renew_details(tally, window, record);
         set_query(window, record);
         phrase_unref(window->answer);
         window->answer = cards_answer(tally->cards, record);
@@ -403,6 +506,7 @@ static bool note_query(struct tally *tally, struct window *window, const struct 
         window->first_ts_us = record->ts_us;
     if (!late)
         window->last_ts_us = record->ts_us;
+    count_up(window->family_hits);
     queue_put(&tally->dirty, (place_of(tally, window) - 1) / TALLY_CHUNK);
     return true;
 }
@@ -424,19 +528,59 @@ static bool same_machine(struct tally *tally, struct window *window, const struc
     return true;
 }
 
-void tally_hit(struct tally *tally, const struct record *record, struct card *card, uint64_t now_ms) {
-    struct window *window = tally->repeat_ms == 0 ? NULL : find(tally, record, card);
+/* False: there was no memory to tell of it, or the snapshot is damaged. */
+static bool count_hit(struct tally *tally, const struct record *record, const struct spot *spot, uint64_t now_ms) {
+    struct window *window = find(tally, record, spot);
     if (window != NULL && (window->opened_ms + tally->repeat_ms <= now_ms || !same_machine(tally, window, record))) {
         close_window(tally, window);
         window = NULL;
     }
+    count_up(spot->card->zone_hits);
     if (window != NULL && note_query(tally, window, record))
-        return;
-    struct identity who;
-    identities_find(tally->identities, record, &who);
-    struct phrase *answer = cards_answer(tally->cards, record);
-    int64_t row = tell_one(tally, record, card, &who, answer);
+        return true;
+    struct first first = {.row = 0};
+    if (!cards_details(tally->cards, record, &first.details))
+        return false;
+    count_up(first.details.family_hits);
+    identities_find(tally->identities, record, &first.who);
+    first.answer = cards_answer(tally->cards, record);
+    tell_first(tally, record, spot, &first);
     if (window == NULL && tally->repeat_ms > 0)
-        open_window(tally, record, card, &who, answer, row, now_ms);
-    phrase_unref(answer);
+        open_window(tally, record, spot, &first, now_ms);
+    phrase_unref(first.answer);
+    phrase_unref(first.details.text);
+    return true;
+}
+
+/* What a hit needs lies all over memory, one place leading to the next: asked for step by step for the whole group, it comes while
+ * the others are asked for. */
+size_t tally_hits(struct tally *tally, const struct record *const records[], size_t count, uint64_t now_ms) {
+    struct spot spots[TALLY_GROUP];
+    bool fresh[TALLY_GROUP];
+    size_t lost = 0;
+    for (size_t i = 0; i < count; i++) {
+        fresh[i] = find_spot(tally, records[i], &spots[i]);
+        if (fresh[i])
+            __builtin_prefetch(spots[i].bucket);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const char *window = fresh[i] ? (const char *)at(tally, *spots[i].bucket) : NULL;
+        if (window == NULL)
+            continue;
+        __builtin_prefetch(window, 1);
+        __builtin_prefetch(window + WINDOW_LINE, 1);
+    }
+    for (size_t i = 0; i < count; i++) {
+        fresh[i] = fresh[i] && find(tally, records[i], &spots[i]) == NULL;
+        if (fresh[i])
+            snapshot_notes_prefetch(records[i]->snapshot, records[i]->rule, 0);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (fresh[i])
+            snapshot_notes_prefetch(records[i]->snapshot, records[i]->rule, 1);
+    for (size_t i = 0; i < count; i++) {
+        lost += spots[i].bucket == NULL || !count_hit(tally, records[i], &spots[i], now_ms);
+        phrase_unref(spots[i].prefix);
+    }
+    return lost;
 }

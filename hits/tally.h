@@ -4,7 +4,7 @@
  * The first hit of a client on a rule opens a window and is told at once. What follows within `repeat` seconds is counted, and told
  * as one summary when the window closes, with the last query's name and type. A client is its address, its EDNS MAC and who was
  * behind it: when the lease passes to another machine, a new window begins. Memory is bounded: at the limit every hit is told by
- * itself. The sum of all counts told as FIRST and SUMMARY is the number of tally_hit calls, once tally_flush has run.
+ * itself. The sum of all counts told as FIRST and SUMMARY is the number of hits that tally_hits took, once tally_flush has run.
  * The writer's thread. */
 #ifndef SUNDEW_HITS_TALLY_H
 #define SUNDEW_HITS_TALLY_H
@@ -33,12 +33,13 @@ void tally_free(struct tally *tally); /* tells nothing: tally_flush first */
 
 /* Times in monotonic milliseconds. Changing `repeat` closes all windows. */
 void tally_repeat(struct tally *tally, uint32_t seconds);
-void tally_hit(struct tally *tally, const struct record *record, struct card *card, uint64_t now_ms);
 void tally_expire(struct tally *tally, uint64_t now_ms);
 uint64_t tally_due(const struct tally *tally); /* when the next window closes; 0: none is open */
 
-/* Asks for the lines of memory that tally_hit will want: a few records ahead, first 0, then 1. */
-void tally_prefetch(const struct tally *tally, const struct record *record, const struct card *card, unsigned step);
+/* Counts so many hit records, TALLY_GROUP at most, in order. Returns how many of them couldn't be told: no memory, or a damaged
+ * snapshot. */
+enum { TALLY_GROUP = 64 };
+size_t tally_hits(struct tally *tally, const struct record *const records[], size_t count, uint64_t now_ms);
 
 /* Tells the PROGRESS of at most `most` chunks that have repeats not yet told. True: there are more. */
 bool tally_progress(struct tally *tally, size_t most);

@@ -10,6 +10,12 @@
 #include <stdint.h>
 #include <string.h>
 
+/* A string that belongs to somebody else. */
+struct piece {
+    const char *text; /* not NUL-terminated; NULL: absent */
+    uint32_t length;
+};
+
 /* Visible because it is embedded by value; start from all zero. */
 struct text {
     char *data; /* not NUL-terminated */
@@ -25,6 +31,9 @@ static inline void text_put(struct text *text, const char *octets, size_t length
         return;
     memcpy(text->data + text->length, octets, length);
     text->length += length;
+}
+static inline void text_piece(struct text *text, struct piece piece) {
+    text_put(text, piece.text, piece.length);
 }
 void text_string(struct text *text, const char *string);
 void text_number(struct text *text, uint64_t number);
@@ -48,6 +57,9 @@ struct phrase *phrase_new(const char *string, size_t length); /* one reference; 
 /* The same of a string that a stranger chose: what text_json would escape becomes \\DDD for each octet. */
 struct phrase *phrase_new_printable(const char *string, size_t length);
 struct phrase *phrase_ref(struct phrase *phrase); /* NULL gives NULL */
+static inline struct piece piece_of(const struct phrase *phrase) {
+    return phrase == NULL ? (struct piece){NULL, 0} : (struct piece){phrase->text, phrase->length};
+}
 void phrase_unref(struct phrase *phrase);
 
 #endif

@@ -137,12 +137,14 @@ size_t match_explain(const struct snapshot *snapshot, const struct name_key *qna
         enum explain_state state = state_of(&explanation, covering, &progress);
         struct matched matched = {
             .rule = covering->rule,
+            .profile = (uint32_t)(covering->profile - snapshot->profiles),
             .spec = covering->profile->spec,
             .zone = covering->profile->zone,
             .trigger = covering->trigger,
             .action = snapshot->specs[covering->profile->spec].action,
             .mode = snapshot->zones[covering->profile->zone].mode,
             .labels = covering->trigger == TRIGGER_DOMAIN ? covering->length : 0,
+            .owner_length = covering->trigger == TRIGGER_DOMAIN ? match_owner_length(qname, covering->length) : 0,
         };
         each(context, &matched, state);
     }

@@ -303,15 +303,19 @@ static bool pick_prefix(const struct search *search, const struct prefix_table *
 /* --- verdicts ------------------------------------------------------------------------------------------------------------------
  */
 
-static struct matched matched_of(const struct snapshot *snapshot, const struct candidate *candidate) {
+static struct matched matched_of(const struct search *search, const struct candidate *candidate) {
+    const struct snapshot *snapshot = search->snapshot;
+    bool domain = candidate->trigger == TRIGGER_DOMAIN;
     return (struct matched){
         .rule = candidate->rule,
+        .profile = (uint32_t)(candidate->profile - snapshot->profiles),
         .spec = candidate->profile->spec,
         .zone = candidate->profile->zone,
         .trigger = candidate->trigger,
         .action = snapshot->specs[candidate->profile->spec].action,
         .mode = snapshot->zones[candidate->profile->zone].mode,
-        .labels = candidate->trigger == TRIGGER_DOMAIN ? candidate->length : 0,
+        .labels = domain ? candidate->length : 0,
+        .owner_length = domain ? match_owner_length(search->key, candidate->length) : 0,
     };
 }
 
@@ -343,7 +347,7 @@ static void decide(struct search *search, const struct phase *phase, struct verd
         if (has_domain && has_prefix)
             take_prefix = prefix.profile->zone < domain.profile->zone ||
                           (prefix.profile->zone == domain.profile->zone && phase->trigger < TRIGGER_DOMAIN);
-        struct matched matched = matched_of(search->snapshot, take_prefix ? &prefix : &domain);
+        struct matched matched = matched_of(search, take_prefix ? &prefix : &domain);
         if (matched.mode == MODE_ENFORCE) {
             verdict->decided = true;
             verdict->decision = matched;
@@ -367,12 +371,14 @@ static void decide_single(const struct search *search, struct verdict *verdict) 
         return;
     struct matched matched = {
         .rule = cursor->view.first + cursor->at,
+        .profile = (uint32_t)(profile - search->snapshot->profiles),
         .spec = profile->spec,
         .zone = profile->zone,
         .trigger = TRIGGER_DOMAIN,
         .action = search->snapshot->specs[profile->spec].action,
         .mode = search->snapshot->zones[profile->zone].mode,
         .labels = cursor->labels,
+        .owner_length = match_owner_length(search->key, cursor->labels),
     };
     verdict->decided = matched.mode == MODE_ENFORCE;
     if (verdict->decided)

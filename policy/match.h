@@ -15,13 +15,15 @@
 enum { MATCH_MONITORS_MAX = 16 }; /* monitored zones that one name may hit; further ones are not reported */
 
 struct matched {
-    uint32_t rule; /* for snapshot_rule */
-    uint32_t spec; /* for match_answer_bytes and match_cname_target */
+    uint32_t rule;    /* for snapshot_rule */
+    uint32_t profile; /* for snapshot_profile */
+    uint32_t spec;    /* for match_answer_bytes and match_cname_target */
     uint16_t zone;
-    uint8_t trigger; /* enum trigger */
-    uint8_t action;  /* enum action */
-    uint8_t mode;    /* enum mode */
-    uint8_t labels;  /* of the rule's owner name; domain triggers */
+    uint8_t trigger;      /* enum trigger */
+    uint8_t action;       /* enum action */
+    uint8_t mode;         /* enum mode */
+    uint8_t labels;       /* of the rule's owner name; domain triggers, as is ... */
+    uint8_t owner_length; /* ... how many octets of its wire form the name that matched ends with; 0 for prefixes */
 };
 
 /* `blank`: no rule of any zone, for any client, at any time, could match what was asked (nor is it protected), so the result

@@ -34,6 +34,11 @@ static inline bool match_holds(enum match match, bool self) {
     return match == MATCH_SUBTREE || (match == MATCH_EXACT) == self;
 }
 
+/* Octets in wire form of the name's suffix with so many labels. */
+static inline uint8_t match_owner_length(const struct name_key *key, unsigned labels) {
+    return (uint8_t)(key->length - key->at[labels]);
+}
+
 /* Passes over the protections, which come first. True if one protects the name. Says whether any rule is left that could match. */
 bool match_is_protected(struct search *search, bool *any_rule);
 

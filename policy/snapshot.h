@@ -57,10 +57,14 @@ struct rule_info {
     char reference_text[RULE_REFERENCE_MAX];
 };
 int snapshot_rule(const struct snapshot *snapshot, uint32_t rule, struct rule_info *info); /* 0 or -ENOENT */
-/* Asks for the lines of memory that snapshot_rule will want: with step 0, 1, ..., each a while after the other, and the same
- * *place. */
-enum { SNAPSHOT_PREFETCH_STEPS = 4 };
-void snapshot_rule_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step, uint64_t *place);
+/* Parts of it, for who knows the rule's text and profile already (struct matched): both 0 or -ENOENT, and leave the rest of *info
+ * as it is. snapshot_profile: zone, zone_name, match, action, mode, ttl, target, records; *spec as in struct matched.
+ * snapshot_notes: family, confidence, source, line, reference, first_seen, last_seen; rules of equal *label have family and
+ * confidence in common. */
+int snapshot_profile(const struct snapshot *snapshot, uint32_t profile, uint32_t *spec, struct rule_info *info);
+int snapshot_notes(const struct snapshot *snapshot, uint32_t rule, uint64_t *label, struct rule_info *info);
+/* Asks for the lines of memory that snapshot_notes will want: with step 0, then, a while later, 1. */
+void snapshot_notes_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step);
 
 /* Calls back for every rule, in the snapshot's own (deterministic) order; stops at the first non-zero and returns it. */
 int snapshot_each(const struct snapshot *snapshot, int (*each)(void *context, uint32_t rule, const struct rule_info *info),

@@ -22,6 +22,14 @@ static const uint8_t *cold_at(const struct snapshot *snapshot, uint64_t rule) {
     return cold_skip(snapshot->cold + snapshot->cold_index[index], snapshot->cold + snapshot->cold_size, rule % COLD_STRIDE);
 }
 
+/* Appends a part of a reference to the `length` octets that are there; what finds no room (in a damaged file) is left out. */
+static size_t append_part(char text[RULE_REFERENCE_MAX], size_t length, const char *part, size_t octets) {
+    if (octets > RULE_REFERENCE_MAX - 1 - length)
+        octets = RULE_REFERENCE_MAX - 1 - length;
+    memcpy(text + length, part, octets);
+    return length + octets;
+}
+
 /* A reference that was cut in two around its number. */
 static const char *join_reference(const struct snapshot *snapshot, const uint64_t field[COLD_FIELDS],
                                   char text[RULE_REFERENCE_MAX]) {
@@ -29,8 +37,16 @@ static const char *join_reference(const struct snapshot *snapshot, const uint64_
     if (field[COLD_NUMBER] == 0)
         return head;
     const char *tail = string_at(snapshot, field[COLD_TAIL]);
-    snprintf(text, RULE_REFERENCE_MAX, "%s%llu%s", head != NULL ? head : "", (unsigned long long)field[COLD_NUMBER] - 1,
-             tail != NULL ? tail : "");
+    char digits[20];
+    size_t at = sizeof digits, length = 0;
+    for (uint64_t number = field[COLD_NUMBER] - 1; at == sizeof digits || number > 0; number /= 10)
+        digits[--at] = (char)('0' + number % 10);
+    if (head != NULL)
+        length = append_part(text, length, head, strlen(head));
+    length = append_part(text, length, digits + at, sizeof digits - at);
+    if (tail != NULL)
+        length = append_part(text, length, tail, strlen(tail));
+    text[length] = '\0';
     return text;
 }
 
@@ -39,13 +55,14 @@ static int64_t known_time(uint64_t time) {
 }
 
 /* Reads the cold record at `at` into info. Returns what follows, or NULL. */
-static const uint8_t *fill_cold(const struct snapshot *snapshot, const uint8_t *at, struct rule_info *info) {
+static const uint8_t *fill_cold(const struct snapshot *snapshot, const uint8_t *at, uint64_t *number, struct rule_info *info) {
     uint64_t field[COLD_FIELDS];
     at = at != NULL ? cold_read(at, snapshot->cold + snapshot->cold_size, field) : NULL;
     if (at == NULL)
         return NULL;
     info->family = NULL;
     info->confidence = RULE_CONFIDENCE_UNSET;
+    *number = field[COLD_LABEL];
     if (field[COLD_LABEL] < snapshot->label_count) {
         const struct label *label = &snapshot->labels[field[COLD_LABEL]];
         info->family = string_at(snapshot, label->family);
@@ -60,7 +77,7 @@ static const uint8_t *fill_cold(const struct snapshot *snapshot, const uint8_t *
     return at;
 }
 
-static void fill_profile(const struct snapshot *snapshot, const struct profile *profile, uint32_t expires, struct rule_info *info) {
+static void fill_profile(const struct snapshot *snapshot, const struct profile *profile, struct rule_info *info) {
     const struct spec *spec = &snapshot->specs[profile->spec];
     info->zone = profile->zone;
     info->zone_name = snapshot_zone_name(snapshot, profile->zone);
@@ -70,7 +87,10 @@ static void fill_profile(const struct snapshot *snapshot, const struct profile *
     info->ttl = spec->ttl;
     info->target = string_at(snapshot, spec->target_text);
     info->records = string_at(snapshot, spec->records_text);
-    info->expires = profile->flags & PROFILE_EXPIRES ? expires : 0;
+}
+
+static int64_t expires_of(const struct profile *profile, uint32_t expires) {
+    return profile->flags & PROFILE_EXPIRES ? expires : 0;
 }
 
 /* --- domain rules --------------------------------------------------------------------------------------------------------------
@@ -140,7 +160,8 @@ static int fill_domain(const struct snapshot *snapshot, const struct bucket_view
         return -ENOENT;
     info->trigger = TRIGGER_DOMAIN;
     uint32_t own_length = bucket_code_length(view, entry, profile);
-    fill_profile(snapshot, profile, snapshot_expires(view, bucket_offset(view, entry), own_length), info);
+    fill_profile(snapshot, profile, info);
+    info->expires = expires_of(profile, snapshot_expires(view, bucket_offset(view, entry), own_length));
     return write_domain_text(snapshot, view->data + code, code_length, info->match, info->text);
 }
 
@@ -195,7 +216,9 @@ static int prefix_rule(const struct snapshot *snapshot, const struct prefix_tabl
         return -ENOENT;
     prefix_to_text(&prefix, info->text);
     info->trigger = trigger;
-    fill_profile(snapshot, &snapshot->profiles[table->rule[rule].profile], table->rule[rule].expires, info);
+    const struct profile *profile = &snapshot->profiles[table->rule[rule].profile];
+    fill_profile(snapshot, profile, info);
+    info->expires = expires_of(profile, table->rule[rule].expires);
     return 0;
 }
 
@@ -215,43 +238,35 @@ static int fill_rule(const struct snapshot *snapshot, uint64_t rule, struct rule
 }
 
 int snapshot_rule(const struct snapshot *snapshot, uint32_t rule, struct rule_info *info) {
+    uint64_t label;
     int rc = fill_rule(snapshot, rule, info);
-    return rc == 0 && fill_cold(snapshot, cold_at(snapshot, rule), info) == NULL ? -ENOENT : rc;
+    return rc == 0 ? snapshot_notes(snapshot, rule, &label, info) : rc;
 }
 
-/* The first guess at a rule's bucket is off by many, but says how many: the second is off by few. */
-void snapshot_rule_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step, uint64_t *place) {
+int snapshot_profile(const struct snapshot *snapshot, uint32_t number, uint32_t *spec, struct rule_info *info) {
+    const struct profile *profile = number < snapshot->profile_count ? &snapshot->profiles[number] : NULL;
+    if (profile == NULL || (profile->flags & PROFILE_PROTECTS))
+        return -ENOENT;
+    *spec = profile->spec;
+    fill_profile(snapshot, profile, info);
+    return 0;
+}
+
+int snapshot_notes(const struct snapshot *snapshot, uint32_t rule, uint64_t *label, struct rule_info *info) {
+    return fill_cold(snapshot, cold_at(snapshot, rule), label, info) == NULL ? -ENOENT : 0;
+}
+
+void snapshot_notes_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step) {
     uint64_t index = rule / COLD_STRIDE;
-    struct bucket_view view;
-    if (rule >= snapshot->header->entries || index >= snapshot->cold_index_count)
+    if (index >= snapshot->cold_index_count)
         return;
-    switch (step) {
-    case 0:
-        *place = buckets_of(snapshot, rule);
+    if (step == 0) {
         __builtin_prefetch(&snapshot->cold_index[index]);
-        break;
-    case 1:
-        __builtin_prefetch(snapshot->cold + snapshot->cold_index[index]);
-        __builtin_prefetch(snapshot->cold + snapshot->cold_index[index] + 64);
-        __builtin_prefetch(snapshot->bucket_octets + snapshot->filter[*place].bucket);
-        return;
-    case 2:
-        if (!open_numbered(snapshot, *place, &view))
-            break;
-        if (view.first > rule) {
-            uint64_t back = buckets_of(snapshot, view.first - rule) + 1;
-            *place -= back < *place ? back : *place;
-        } else if (rule - view.first >= view.count) {
-            *place += buckets_of(snapshot, rule - view.first - view.count) + 1;
-            *place = *place < snapshot->buckets ? *place : snapshot->buckets - 1;
-        }
-        break;
-    default:
-        __builtin_prefetch(snapshot->bucket_octets + snapshot->filter[*place].bucket);
-        __builtin_prefetch(snapshot->bucket_octets + snapshot->filter[*place].bucket + 64);
         return;
     }
-    __builtin_prefetch(&snapshot->filter[*place]);
+    const uint8_t *at = snapshot->cold + snapshot->cold_index[index]; /* a damaged index makes a hint that leads nowhere */
+    __builtin_prefetch(at);
+    __builtin_prefetch(at + 64);
 }
 
 /* A listing in progress: the cold records are read in step with the rules. */
@@ -265,7 +280,8 @@ struct listing {
 
 /* Takes the next cold record; calls back if `filled`, which says that the rest of info is. */
 static int list_one(struct listing *listing, uint32_t rule, bool filled) {
-    listing->cold = fill_cold(listing->snapshot, listing->cold, listing->info);
+    uint64_t label;
+    listing->cold = fill_cold(listing->snapshot, listing->cold, &label, listing->info);
     return filled && listing->cold != NULL ? listing->each(listing->context, rule, listing->info) : 0;
 }
 

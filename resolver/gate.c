@@ -31,7 +31,8 @@ static size_t fill_record(struct record *record, const struct query_env *env, co
         record->mode = matched->mode;
         record->trigger = matched->trigger;
         record->rule = matched->rule;
-        record->spec = matched->spec;
+        record->profile = matched->profile;
+        record->owner_length = matched->owner_length;
         record->snapshot = query->view->snapshot;
     }
     return sizeof *record + record->qname_length + record->via_length;

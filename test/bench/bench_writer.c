@@ -94,7 +94,8 @@ static void make_record(struct record *record, uint64_t n) {
     record->mode = verdict.decision.mode;
     record->trigger = verdict.decision.trigger;
     record->rule = verdict.decision.rule;
-    record->spec = verdict.decision.spec;
+    record->profile = verdict.decision.profile;
+    record->owner_length = verdict.decision.owner_length;
 }
 
 static void say(void *context, const char *level, const char *text) {

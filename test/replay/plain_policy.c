@@ -116,8 +116,13 @@ static void judge(const struct asked *a, struct verdict *v) {
         if (!best)
             continue;
         uint32_t index = (uint32_t)(best - s->rules);
-        struct matched m = {
-            index, index, (uint16_t)z, (uint8_t)best->trigger, (uint8_t)best->action, (uint8_t)zone->mode, best->name.labels};
+        struct matched m = {.rule = index,
+                            .spec = index,
+                            .zone = (uint16_t)z,
+                            .trigger = (uint8_t)best->trigger,
+                            .action = (uint8_t)best->action,
+                            .mode = (uint8_t)zone->mode,
+                            .labels = best->name.labels};
         if (zone->mode == MODE_MONITOR) {
             v->monitor[v->monitors++] = m;
         } else {

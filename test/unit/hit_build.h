@@ -82,7 +82,8 @@ static inline struct record *build_hit(union build_record *room, struct snapshot
     record->mode = matched->mode;
     record->trigger = matched->trigger;
     record->rule = matched->rule;
-    record->spec = matched->spec;
+    record->profile = matched->profile;
+    record->owner_length = matched->owner_length;
     record->snapshot = snapshot;
     return record;
 }

@@ -15,6 +15,7 @@ struct world {
     char path[128];
     struct snapshot *policy;
     struct cards *cards;
+    struct wording wording; /* of the last hit made */
     struct ledger *ledger;
     union build_record room;
 };
@@ -38,22 +39,32 @@ static int tear_down(void **state) {
     struct world *world = *state;
     void *place = world->place;
     ledger_free(world->ledger);
+    wording_clear(&world->wording);
     cards_free(world->cards);
     snapshot_unref(world->policy);
     free(world);
     return build_clear(&place);
 }
 
+/* Words the rule of world->room. */
+static void word(struct world *world, enum mode mode) {
+    wording_clear(&world->wording);
+    assert_true(cards_word(world->cards, world->policy, world->room.record.rule, mode, &world->wording));
+}
+
 static struct hit make(struct world *world, unsigned client, uint64_t ts_us, uint64_t count) {
     char address[32];
     snprintf(address, sizeof address, "10.%u.%u.%u", client >> 16, client >> 8 & 255, client & 255);
     struct record *record = build_hit(&world->room, world->policy, address, "evil.test", 1);
+    word(world, MODE_ENFORCE);
     return (struct hit){.ts_us = ts_us,
                         .first_ts_us = ts_us,
                         .client = record->client,
                         .qname = record->names,
                         .qtype = 1,
-                        .card = cards_find(world->cards, world->policy, record->rule, MODE_ENFORCE),
+                        .card = world->wording.card,
+                        .rule = piece_of(world->wording.rule),
+                        .details = piece_of(world->wording.details),
                         .count = count};
 }
 
@@ -263,7 +274,10 @@ static void test_hours(void **state) {
     ledger_commit(world->ledger);
     enter(world, 2, base, 5);
     struct hit hit = make(world, 3, base + 3 * hour - 1, 7);
-    hit.card = cards_find(world->cards, world->policy, world->room.record.rule, MODE_MONITOR);
+    word(world, MODE_MONITOR);
+    hit.card = world->wording.card;
+    hit.rule = piece_of(world->wording.rule);
+    hit.details = piece_of(world->wording.details);
     ledger_hit(world->ledger, &hit);
     progress(world, 1, base + hour - 1, 20, true, row);
     ledger_commit(world->ledger);

@@ -54,14 +54,19 @@ static void enter(struct world *world, const char *qname, unsigned client, uint6
     record->client.bytes[13] = (uint8_t)(client >> 16);
     record->client.bytes[14] = (uint8_t)(client >> 8);
     record->client.bytes[15] = (uint8_t)client;
+    struct wording wording;
+    assert_true(cards_word(world->cards, world->policy, record->rule, (enum mode)record->mode, &wording));
     struct hit hit = {.ts_us = ts_us,
                       .first_ts_us = ts_us,
                       .client = record->client,
                       .qname = record->names,
                       .qtype = 1,
-                      .card = cards_find(world->cards, world->policy, record->rule, (enum mode)record->mode),
+                      .card = wording.card,
+                      .rule = piece_of(wording.rule),
+                      .details = piece_of(wording.details),
                       .count = 1};
     assert_true(ledger_hit(world->ledger, &hit) > 0);
+    wording_clear(&wording);
 }
 
 static json_t *ask(struct world *world, const char *after, int limit) {
