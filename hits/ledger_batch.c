@@ -10,15 +10,13 @@ enum {
     WHO_ADDRESS = 16,      /* octets */
     WHO_MAX = 22,          /* with the MAC */
     ENTRY_NUMBERS = 24,    /* at most, the strings' own included */
-    BATCH_STRINGS = 1024,  /* places for strings at first, a power of two */
+    BATCH_STRINGS = 512,   /* room for strings at first, a power of two */
     BATCH_OCTETS = 1 << 16 /* room at first */
 };
 
-/* Where a string stands, found by its hash. */
-struct place {
-    uint32_t serial; /* of the batch it is of: so that a new one needn't clear */
+/* A string that is there; its number is its place in the list, plus 1. */
+struct string {
     uint32_t hash;
-    uint32_t number;
     uint32_t offset, length;
 };
 
@@ -28,13 +26,14 @@ enum field { WHO, QNAME, FRONT, RULE, BACK, DETAILS, HOSTNAME, ANSWER, VIA, FIEL
 struct batch {
     uint8_t *octets;
     size_t length, room;
-    struct place *places;
-    uint32_t mask; /* places less one */
-    uint32_t serial, strings, entries;
+    struct string *strings;
+    uint32_t string_count, string_room;
+    uint32_t *index; /* numbers by hash, 0 none: twice as many places as there is room, a power of two */
+    uint32_t entries;
     uint64_t base_us, last_us;       /* the first entry's time; the last one's */
     uint64_t earliest_us, latest_us; /* of all */
-    struct place last[FIELDS];
-    int64_t repeated; /* the last id */
+    uint32_t last[FIELDS];           /* numbers; 0: none yet */
+    int64_t repeated;                /* the last id */
 };
 
 static uint64_t mix(uint64_t a, uint64_t b) {
@@ -71,18 +70,36 @@ static uint64_t get64(const uint8_t *in) {
 
 /* --- writing --- */
 
+/* Makes room for so many strings, and finds the places of those that are there. */
+static bool index_strings(struct batch *batch, uint32_t room) {
+    struct string *strings = realloc(batch->strings, room * sizeof *strings);
+    if (strings != NULL)
+        batch->strings = strings;
+    uint32_t *index = strings == NULL ? NULL : calloc((size_t)room * 2, sizeof *index);
+    if (index == NULL)
+        return false;
+    free(batch->index);
+    batch->index = index;
+    batch->string_room = room;
+    for (uint32_t i = 0; i < batch->string_count; i++) {
+        uint32_t at = strings[i].hash & (room * 2 - 1);
+        while (index[at] != 0)
+            at = (at + 1) & (room * 2 - 1);
+        index[at] = i + 1;
+    }
+    return true;
+}
+
 struct batch *batch_new(void) {
     struct batch *batch = calloc(1, sizeof *batch);
     if (batch == NULL)
         return NULL;
     batch->octets = malloc(BATCH_OCTETS);
-    batch->places = calloc(BATCH_STRINGS, sizeof *batch->places);
-    if (batch->octets == NULL || batch->places == NULL) {
+    if (batch->octets == NULL || !index_strings(batch, BATCH_STRINGS)) {
         batch_free(batch);
         return NULL;
     }
     batch->room = BATCH_OCTETS;
-    batch->mask = BATCH_STRINGS - 1;
     batch_clear(batch);
     return batch;
 }
@@ -91,50 +108,35 @@ void batch_free(struct batch *batch) {
     if (batch == NULL)
         return;
     free(batch->octets);
-    free(batch->places);
+    free(batch->strings);
+    free(batch->index);
     free(batch);
 }
 
 void batch_clear(struct batch *batch) {
+    if (batch->string_count > 0)
+        memset(batch->index, 0, (size_t)batch->string_room * 2 * sizeof *batch->index);
+    memset(batch->last, 0, sizeof batch->last);
     batch->length = LEDGER_BATCH_HEAD;
-    batch->strings = batch->entries = 0;
+    batch->string_count = batch->entries = 0;
     batch->repeated = 0;
     batch->latest_us = 0;
     batch->earliest_us = UINT64_MAX;
-    if (++batch->serial != 0)
-        return;
-    memset(batch->places, 0, ((size_t)batch->mask + 1) * sizeof *batch->places);
-    memset(batch->last, 0, sizeof batch->last);
-    batch->serial = 1;
 }
 
-static struct place *find_place(const struct batch *batch, uint32_t hash, const char *text, uint32_t length) {
-    for (uint32_t at = hash & batch->mask;; at = (at + 1) & batch->mask) {
-        struct place *place = &batch->places[at];
-        if (place->serial != batch->serial ||
-            (place->hash == hash && place->length == length && memcmp(batch->octets + place->offset, text, length) == 0))
-            return place;
-    }
+static bool same_string(const struct batch *batch, uint32_t number, const char *text, uint32_t length) {
+    const struct string *string = &batch->strings[number - 1];
+    return string->length == length && memcmp(batch->octets + string->offset, text, length) == 0;
 }
 
-/* Twice the places; at half full a search ends soon. */
-static bool more_places(struct batch *batch) {
-    size_t old = (size_t)batch->mask + 1;
-    struct place *places = calloc(old * 2, sizeof *places), *before = batch->places;
-    if (places == NULL)
-        return false;
-    batch->mask = (uint32_t)(old * 2 - 1);
-    batch->places = places;
-    for (size_t i = 0; i < old; i++) {
-        uint32_t at = before[i].hash & batch->mask;
-        if (before[i].serial != batch->serial)
-            continue;
-        while (places[at].serial == batch->serial)
-            at = (at + 1) & batch->mask;
-        places[at] = before[i];
+/* The place in the index of a string's number, or where it is to be put. */
+static uint32_t *find_place(const struct batch *batch, uint32_t hash, const char *text, uint32_t length) {
+    uint32_t mask = batch->string_room * 2 - 1;
+    for (uint32_t at = hash & mask;; at = (at + 1) & mask) {
+        uint32_t number = batch->index[at];
+        if (number == 0 || (batch->strings[number - 1].hash == hash && same_string(batch, number, text, length)))
+            return &batch->index[at];
     }
-    free(before);
-    return true;
 }
 
 static void put_number(struct batch *batch, uint64_t number) {
@@ -150,25 +152,23 @@ static void put_signed(struct batch *batch, int64_t number) {
 }
 
 static void put_string(struct batch *batch, enum field field, struct piece piece) {
-    struct place *last = &batch->last[field];
     if (piece.text == NULL)
         piece.text = "";
-    if (last->serial == batch->serial && last->length == piece.length &&
-        memcmp(batch->octets + last->offset, piece.text, piece.length) == 0) {
-        put_number(batch, last->number);
+    uint32_t *last = &batch->last[field];
+    if (*last != 0 && same_string(batch, *last, piece.text, piece.length)) {
+        put_number(batch, *last);
         return;
     }
-    uint32_t hash = (uint32_t)batch_check(piece.text, piece.length);
-    struct place *place = find_place(batch, hash, piece.text, piece.length);
-    if (place->serial == batch->serial) {
+    uint32_t hash = (uint32_t)batch_check(piece.text, piece.length), *place = find_place(batch, hash, piece.text, piece.length);
+    if (*place != 0) {
         *last = *place;
-        put_number(batch, place->number);
+        put_number(batch, *place);
         return;
     }
     put_number(batch, 0);
     put_number(batch, piece.length);
-    *place = (struct place){batch->serial, hash, ++batch->strings, (uint32_t)batch->length, piece.length};
-    *last = *place;
+    batch->strings[batch->string_count++] = (struct string){hash, (uint32_t)batch->length, piece.length};
+    *last = *place = batch->string_count;
     memcpy(batch->octets + batch->length, piece.text, piece.length);
     batch->length += piece.length;
 }
@@ -178,7 +178,8 @@ static bool make_room(struct batch *batch, const struct entry *entry) {
     size_t needed = batch->length + ENTRY_NUMBERS * NUMBER_MAX + WHO_MAX + LEDGER_BATCH_TAIL + entry->hostname.length +
                     entry->qname.length + entry->via.length + entry->front.length + entry->rule.length + entry->back.length +
                     entry->details.length + entry->answer.length;
-    if (needed > UINT32_MAX / 2 || (batch->strings + FIELDS > batch->mask / 2 && !more_places(batch)))
+    if (needed > UINT32_MAX / 2 ||
+        (batch->string_count + FIELDS > batch->string_room && !index_strings(batch, batch->string_room * 2)))
         return false;
     if (needed <= batch->room)
         return true;

@@ -48,7 +48,8 @@ struct window {
     struct phrase *details;
     struct phrase *prefix; /* the rule's text; NULL: its name ends the names */
     uint32_t older, newer; /* in order of opening, which is the order of closing; newer: of free places, the next */
-    uint64_t unused;
+    uint32_t bucket;
+    uint32_t unused;
 };
 _Static_assert(offsetof(struct window, count) == WINDOW_LINE && offsetof(struct window, first_ts_us) == 2 * WINDOW_LINE &&
                    sizeof(struct window) == 3 * WINDOW_LINE,
@@ -186,13 +187,6 @@ static uint32_t *bucket_of(const struct tally *tally, const struct ip *client, c
     hash = mix(hash ^ (uintptr_t)card, hardware ^ 0x9e3779b97f4a7c15u ^ tally->seed[0]);
     hash = mix_octets(hash, rule, rule_length);
     return &tally->buckets[(hash ^ hash >> 32) & tally->bucket_mask];
-}
-
-static uint32_t *bucket_of_window(const struct tally *tally, struct window *window) {
-    const uint8_t *mac = window->edns_mac ? window->mac : NULL;
-    if (window->prefix != NULL)
-        return bucket_of(tally, &window->client, mac, window->card, window->prefix->text, window->prefix->length);
-    return bucket_of(tally, &window->client, mac, window->card, owner_of(window), window->owner_length);
 }
 
 /* False: no memory, or a damaged snapshot. Otherwise spot->prefix is to be given back. */
@@ -336,7 +330,7 @@ static void give_back(struct tally *tally, uint32_t place) {
 /* Takes a window out of the tables and tells what it counted. */
 static void close_window(struct tally *tally, struct window *window) {
     uint32_t place = place_of(tally, window);
-    uint32_t *link = bucket_of_window(tally, window);
+    uint32_t *link = &tally->buckets[window->bucket];
     while (*link != place)
         link = &at(tally, *link)->chain;
     *link = window->chain;
@@ -356,9 +350,21 @@ static void close_window(struct tally *tally, struct window *window) {
     give_back(tally, place);
 }
 
+/* Closes the oldest one. Those that are next lie behind it, mostly: what closing them touches is asked for ahead. */
+static void close_oldest(struct tally *tally) {
+    enum { WINDOWS_AHEAD = 8, BUCKETS_AHEAD = 4 };
+    size_t place = tally->oldest;
+    if (place + WINDOWS_AHEAD <= tally->used)
+        for (size_t line = 0; line < sizeof(struct window); line += WINDOW_LINE)
+            __builtin_prefetch((const char *)at(tally, (uint32_t)(place + WINDOWS_AHEAD)) + line, 1);
+    if (place + BUCKETS_AHEAD <= tally->used)
+        __builtin_prefetch(&tally->buckets[at(tally, (uint32_t)(place + BUCKETS_AHEAD))->bucket], 1);
+    close_window(tally, at(tally, tally->oldest));
+}
+
 void tally_flush(struct tally *tally) {
     while (tally->oldest != 0)
-        close_window(tally, at(tally, tally->oldest));
+        close_oldest(tally);
 }
 
 void tally_free(struct tally *tally) {
@@ -386,7 +392,7 @@ void tally_repeat(struct tally *tally, uint32_t seconds) {
 
 void tally_expire(struct tally *tally, uint64_t now_ms) {
     while (tally->oldest != 0 && at(tally, tally->oldest)->opened_ms + tally->repeat_ms <= now_ms)
-        close_window(tally, at(tally, tally->oldest));
+        close_oldest(tally);
 }
 
 uint64_t tally_due(const struct tally *tally) {
@@ -457,6 +463,7 @@ static void open_window(struct tally *tally, const struct record *record, const 
     window->hostname = phrase_ref(first->who.hostname);
     window->answer = phrase_ref(first->answer);
     window->details = phrase_ref(first->details.text);
+    window->bucket = (uint32_t)(spot->bucket - tally->buckets);
     window->chain = *spot->bucket;
     *spot->bucket = place;
     window->older = tally->newest;

@@ -264,9 +264,9 @@ void snapshot_notes_prefetch(const struct snapshot *snapshot, uint32_t rule, uns
         __builtin_prefetch(&snapshot->cold_index[index]);
         return;
     }
-    const uint8_t *at = snapshot->cold + snapshot->cold_index[index]; /* a damaged index makes a hint that leads nowhere */
-    __builtin_prefetch(at);
-    __builtin_prefetch(at + 64);
+    enum { LINES = 4 };                           /* that the records up to the next indexed one take, mostly */
+    for (unsigned line = 0; line < LINES; line++) /* a damaged index makes hints that lead nowhere */
+        __builtin_prefetch(snapshot->cold + snapshot->cold_index[index] + 64 * line);
 }
 
 /* A listing in progress: the cold records are read in step with the rules. */
