@@ -257,16 +257,17 @@ int snapshot_notes(const struct snapshot *snapshot, uint32_t rule, uint64_t *lab
 }
 
 void snapshot_notes_prefetch(const struct snapshot *snapshot, uint32_t rule, unsigned step) {
+    enum { RECORD = 14 /* octets of a cold record, about; those of the rules before it are read over */ };
     uint64_t index = rule / COLD_STRIDE;
     if (index >= snapshot->cold_index_count)
         return;
     if (step == 0) {
         __builtin_prefetch(&snapshot->cold_index[index]);
-        return;
+    } else if (snapshot->cold_index[index] < snapshot->cold_size) {
+        const uint8_t *at = snapshot->cold + snapshot->cold_index[index];
+        for (uint64_t octet = 0; octet <= (rule % COLD_STRIDE + 1) * RECORD; octet += 64)
+            __builtin_prefetch(at + octet);
     }
-    enum { LINES = 4 };                           /* that the records up to the next indexed one take, mostly */
-    for (unsigned line = 0; line < LINES; line++) /* a damaged index makes hints that lead nowhere */
-        __builtin_prefetch(snapshot->cold + snapshot->cold_index[index] + 64 * line);
 }
 
 /* A listing in progress: the cold records are read in step with the rules. */
