@@ -14,6 +14,7 @@
 
 enum {
     RING_LINE = 64,          /* octets of a cache line */
+    RING_ALIGN = 8,          /* every record's size is a multiple of it */
     RING_SMALLEST = 4096,    /* octets: room for a few records of any size */
     RING_RELEASE_ROOM = 1024 /* octets that only RECORD_RELEASE may use: a lost release would keep a snapshot for ever */
 };
@@ -22,6 +23,7 @@ struct ring {
     /* the producer's line */
     _Alignas(RING_LINE) _Atomic uint64_t head; /* octets put */
     uint64_t tail_seen;
+    uint64_t reserved; /* `head` with the record that is being made */
     /* the consumer's line */
     _Alignas(RING_LINE) _Atomic uint64_t tail; /* octets given back */
     uint64_t head_seen;
@@ -71,30 +73,47 @@ static size_t room_to_leave(const struct ring *ring, uint8_t kind) {
     }
 }
 
-bool ring_put(struct ring *ring, const struct record *record) {
+struct record *ring_reserve(struct ring *ring, enum record_kind kind, size_t size) {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
-    size_t at = (size_t)head & (ring->size - 1), size = record->size, skip = ring->size - at;
+    size_t at = (size_t)head & (ring->size - 1), skip = ring->size - at;
+    size = (size + RING_ALIGN - 1) & ~(size_t)(RING_ALIGN - 1);
     if (size <= skip)
         skip = 0;
-    size_t needed = skip + size + room_to_leave(ring, record->kind);
+    size_t needed = skip + size + room_to_leave(ring, kind);
     if (head + needed - ring->tail_seen > ring->size) {
         ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
         if (head + needed - ring->tail_seen > ring->size) {
-            atomic_fetch_add_explicit(&ring->lost[record->kind], 1, memory_order_relaxed);
-            return false;
+            atomic_fetch_add_explicit(&ring->lost[kind], 1, memory_order_relaxed);
+            return NULL;
         }
     }
     if (skip > 0) {
         ((struct record *)(void *)(ring->data + at))->size = 0;
         at = 0;
     }
-    memcpy(ring->data + at, record, size);
-    atomic_store_explicit(&ring->head, head + skip + size, memory_order_seq_cst);
+    struct record *record = (void *)(ring->data + at);
+    memset(record, 0, sizeof *record);
+    record->size = (uint16_t)size;
+    record->kind = (uint8_t)kind;
+    ring->reserved = head + skip + size;
+    return record;
+}
+
+void ring_commit(struct ring *ring) {
+    atomic_store_explicit(&ring->head, ring->reserved, memory_order_seq_cst);
     if (atomic_load_explicit(&ring->sleeping, memory_order_seq_cst)) {
         atomic_store_explicit(&ring->sleeping, false, memory_order_relaxed);
         if (ring->wake != NULL)
             ring->wake(ring->context);
     }
+}
+
+bool ring_put(struct ring *ring, const struct record *record) {
+    struct record *room = ring_reserve(ring, (enum record_kind)record->kind, record->size);
+    if (room == NULL)
+        return false;
+    memcpy(room, record, record->size);
+    ring_commit(ring);
     return true;
 }
 

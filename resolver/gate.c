@@ -3,28 +3,23 @@
 
 /* --- records --- */
 
-/* Fills in all that every kind of record says; returns the octets that record and names take. */
-static size_t fill_record(struct record *record, const struct query_env *env, const struct query *query, enum record_kind kind,
-                          const struct matched *matched, const struct name *via) {
+/* Octets of a record and its names. */
+static inline size_t record_octets(const struct query *query, const struct name *via) {
+    return sizeof(struct record) + query->message->question.name.length + (via ? via->length : 0);
+}
+
+/* Fills in all that every kind of record says, but the names. */
+static inline void fill_record(struct record *record, const struct query_env *env, const struct query *query,
+                               const struct matched *matched) {
     const struct message *message = query->message;
-    const struct name *qname = &message->question.name;
-    *record = (struct record){
-        .kind = (uint8_t)kind,
-        .protocol = query->client.protocol,
-        .qname_length = qname->length,
-        .qtype = message->question.type,
-        .client_port = query->client.port,
-        .ts_us = env->wall_us,
-        .client = query->client.address,
-    };
+    record->protocol = query->client.protocol;
+    record->qtype = message->question.type;
+    record->client_port = query->client.port;
+    record->ts_us = env->wall_us;
+    record->client = query->client.address;
     if (message->has_mac && query->client.trusted) {
         record->has_mac = true;
         memcpy(record->mac, message->mac, sizeof record->mac);
-    }
-    memcpy(record->names, qname->wire, qname->length);
-    if (via) {
-        record->via_length = via->length;
-        memcpy(record->names + qname->length, via->wire, via->length);
     }
     if (matched) {
         record->action = matched->action;
@@ -35,28 +30,30 @@ static size_t fill_record(struct record *record, const struct query_env *env, co
         record->owner_length = matched->owner_length;
         record->snapshot = query->view->snapshot;
     }
-    return sizeof *record + record->qname_length + record->via_length;
 }
 
-/* Rounds the record up to a multiple of RECORD_ALIGN octets and puts it into the ring. There is room for as many behind it. */
-static void put_padded(struct query_env *env, struct record *record, size_t size) {
-    enum { RECORD_ALIGN = 8 };
-    memset((uint8_t *)record + size, 0, RECORD_ALIGN); /* all of them: their number is known, so no call */
-    record->size = (uint16_t)((size + RECORD_ALIGN - 1) & ~(size_t)(RECORD_ALIGN - 1));
-    ring_put(env->ring, record);
+/* Returns what is behind them. */
+static inline uint8_t *put_names(struct record *record, const struct query *query, const struct name *via) {
+    const struct name *qname = &query->message->question.name;
+    uint8_t *at = record->names;
+    record->qname_length = qname->length;
+    at = name_put(at, qname->wire, qname->length);
+    if (via) {
+        record->via_length = via->length;
+        at = name_put(at, via->wire, via->length);
+    }
+    return at;
 }
 
 static void put_record(struct query_env *env, const struct query *query, enum record_kind kind, const struct matched *matched,
                        const struct name *via, unsigned rcode) {
-    if (!env->ring)
+    struct record *record = env->ring ? ring_reserve(env->ring, kind, record_octets(query, via)) : NULL;
+    if (!record)
         return;
-    union {
-        struct record record;
-        uint8_t room[RECORD_MAX];
-    } space;
-    size_t size = fill_record(&space.record, env, query, kind, matched, via);
-    space.record.rcode = (uint16_t)rcode;
-    put_padded(env, &space.record, size);
+    fill_record(record, env, query, matched);
+    put_names(record, query, via);
+    record->rcode = (uint16_t)rcode;
+    ring_commit(env->ring);
 }
 
 static const struct name *via_of(const struct query *query) {
@@ -65,18 +62,19 @@ static const struct name *via_of(const struct query *query) {
 
 static void put_tap(struct query_env *env, const struct query *query, const struct matched *matched, const struct name *via,
                     const uint8_t *message, size_t length) {
-    union {
-        struct record record;
-        uint8_t room[UINT16_MAX + 1];
-    } space;
-    size_t size = fill_record(&space.record, env, query, RECORD_TAP, matched, via);
-    if (size + length > UINT16_MAX - 7)
-        return; /* larger than a record can be: no collector is promised 64 KB answers */
-    space.record.rcode = message[3] & FLAG_RCODE;
-    space.record.waited_ms = (uint32_t)(env->now_ms - query->began_ms);
-    space.record.message_length = (uint16_t)length;
-    memcpy(space.room + size, message, length);
-    put_padded(env, &space.record, size + length);
+    enum { LARGEST = UINT16_MAX - 7 }; /* its size is rounded up */
+    size_t size = record_octets(query, via) + length;
+    if (size > LARGEST)
+        return; /* no collector is promised 64 KB answers */
+    struct record *record = ring_reserve(env->ring, RECORD_TAP, size);
+    if (!record)
+        return;
+    fill_record(record, env, query, matched);
+    record->rcode = message[3] & FLAG_RCODE;
+    record->waited_ms = (uint32_t)(env->now_ms - query->began_ms);
+    record->message_length = (uint16_t)length;
+    memcpy(put_names(record, query, via), message, length);
+    ring_commit(env->ring);
 }
 
 /* The name that the chain had come to after `cnames` CNAMEs of a link; false where that is the query name, or can't be told. */

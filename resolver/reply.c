@@ -63,7 +63,7 @@ static size_t seal(const struct reply *reply, size_t at, unsigned flags, unsigne
 }
 
 static size_t put_question(const struct reply *reply) {
-    memcpy(reply->out + WIRE_HEADER, reply->packet + WIRE_HEADER, reply->message->question_length);
+    name_put(reply->out + WIRE_HEADER, reply->packet + WIRE_HEADER, reply->message->question_length);
     return WIRE_HEADER + reply->message->question_length;
 }
 

@@ -86,6 +86,32 @@ static void test_full(void **state) {
     ring_free(ring);
 }
 
+/* A record that is made in the ring: rounded up, zeroed where an older one lay, seen when it is committed and not before. */
+static void test_in_place(void **state) {
+    struct ring *ring = ring_new(RING, NULL, NULL);
+    union storage storage;
+    for (unsigned i = 0; i < 2 * RING / sizeof(struct record); i++) {
+        struct record *record = ring_reserve(ring, RECORD_HIT, sizeof *record + 1);
+        assert_non_null(record);
+        assert_int_equal(record->size, sizeof *record + 8);
+        assert_int_equal(record->kind, RECORD_HIT);
+        assert_int_equal(record->rule, 0);
+        assert_null(record->snapshot);
+        memset(&record->rule, 0xff, sizeof *record - offsetof(struct record, rule));
+        assert_null(ring_peek(ring));
+        if (i % 3 == 0) { /* given up: the next one takes its place */
+            assert_true(ring_put(ring, make(&storage, RECORD_HIT, i)));
+            check(ring_peek(ring), i);
+        } else {
+            ring_commit(ring);
+            assert_ptr_equal(ring_peek(ring), record);
+        }
+        ring_drop(ring);
+    }
+    assert_int_equal(ring_lost(ring, RECORD_HIT), 0);
+    ring_free(ring);
+}
+
 static void count_wake(void *context) {
     ++*(unsigned *)context;
 }
@@ -152,8 +178,8 @@ static void test_two_threads(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_order_over_the_end), cmocka_unit_test(test_full),
-        cmocka_unit_test(test_wake_once), cmocka_unit_test(test_two_threads),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_order_over_the_end), cmocka_unit_test(test_full),
+        cmocka_unit_test(test_in_place), cmocka_unit_test(test_wake_once),          cmocka_unit_test(test_two_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
