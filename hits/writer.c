@@ -12,7 +12,9 @@
 #include <uv.h>
 
 #include "hits/card.h"
+#include "hits/complaint.h"
 #include "hits/dnstap.h"
+#include "hits/followers.h"
 #include "hits/history.h"
 #include "hits/hunt.h"
 #include "hits/identity.h"
@@ -28,32 +30,16 @@
 #include "hits/zone_count.h"
 
 enum {
-    WRITER_RING = 8 << 20,       /* octets a ring: about 80,000 hits on their way, while the ledger takes in a burst */
-    WRITER_WINDOWS = 200000,     /* repeats counted at once: about 40 MB at worst */
-    WRITER_TICK_MS = 5,          /* between rounds while records come */
-    WRITER_CLOSE_MS = 50,        /* windows of repeats close so late at most: many at once, not one by one */
-    WRITER_IDLE_TICKS = 20,      /* empty rounds before it sleeps */
-    WRITER_ROUND = 65536,        /* records taken from a ring in a round, about: then timers get their turn */
-    WRITER_PROGRESS = 64,        /* chunks of open windows brought up to date in the ledger between two rounds: some 2 ms */
-    WRITER_BATCH = 1 << 18,      /* octets of lines before they are written within a round */
-    WRITER_COMPLAINT_MS = 60000, /* between two complaints of one kind */
-    WRITER_FLUSH_MS = 1000,      /* that a preview waits for the latest names */
-    WRITER_STOP_MS = 1500,       /* what is still in the rings after that is lost, and counted */
-};
-
-/* Something that is lost, said at most once a minute, and the rest at the end. */
-struct complaint {
-    const char *unit;     /* what is lost, and how it is called; NULL: "lines lost" */
-    uint64_t count, said; /* in all; by the last complaint */
-    uint64_t next_ms;
-    int error;
-};
-
-struct follower {
-    struct follower *next;
-    int id;
-    void (*on_line)(void *context, const char *line, size_t length);
-    void *context;
+    WRITER_RING = 8 << 20,   /* octets a ring: about 80,000 hits on their way, while the ledger takes in a burst */
+    WRITER_WINDOWS = 200000, /* repeats counted at once: about 40 MB at worst */
+    WRITER_TICK_MS = 5,      /* between rounds while records come */
+    WRITER_CLOSE_MS = 50,    /* windows of repeats close so late at most: many at once, not one by one */
+    WRITER_IDLE_TICKS = 20,  /* empty rounds before it sleeps */
+    WRITER_ROUND = 65536,    /* records taken from a ring in a round, about: then timers get their turn */
+    WRITER_PROGRESS = 64,    /* chunks of open windows brought up to date in the ledger between two rounds: some 2 ms */
+    WRITER_BATCH = 1 << 18,  /* octets of lines before they are written within a round */
+    WRITER_FLUSH_MS = 1000,  /* that a preview waits for the latest names */
+    WRITER_STOP_MS = 1500,   /* what is still in the rings after that is lost, and counted */
 };
 
 struct writer {
@@ -77,11 +63,9 @@ struct writer {
     bool reopen, stop;
     uv_cond_t flushed; /* with lock: the history is flushed when flush_done reaches flush_wanted */
     uint64_t flush_wanted, flush_done;
-    uv_mutex_t follower_lock;
-    struct follower *followers;
-    int next_follower;
 
     struct config *config;
+    struct followers *followers;
     struct cards *cards;
     struct zone_counts *zone_counts;
     struct identities *identities;
@@ -108,23 +92,12 @@ struct writer {
 
 /* --- telling --- */
 
-/* where: the file's path, NULL if it isn't a file that loses. */
-static void complain(struct writer *writer, struct complaint *complaint, const char *what, const char *where) {
-    uint64_t now = uv_now(&writer->loop);
-    if (complaint->count < complaint->said) /* of files that are no longer read */
-        complaint->said = complaint->count;
-    if (complaint->count == complaint->said || (now < complaint->next_ms && !writer->ending))
-        return;
-    char text[512];
-    snprintf(text, sizeof text, "%s%s%s: %llu %s%s%s", what, where != NULL ? " " : "", where != NULL ? where : "",
-             (unsigned long long)(complaint->count - complaint->said), complaint->unit != NULL ? complaint->unit : "lines lost",
-             complaint->error != 0 ? ": " : "", complaint->error != 0 ? strerror(-complaint->error) : "");
-    writer->say(writer->say_context, "error", text);
-    complaint->said = complaint->count;
-    complaint->next_ms = now + WRITER_COMPLAINT_MS;
+static struct complaint_voice voice(const struct writer *writer) {
+    return (struct complaint_voice){writer->say, writer->say_context, uv_now(&writer->loop), writer->ending};
 }
 
 static void say_leases(struct writer *writer) {
+    const struct complaint_voice to = voice(writer);
     struct leases_stats stats;
     int error = 0;
     leases_stats(identities_leases(writer->identities), &stats);
@@ -132,11 +105,10 @@ static void say_leases(struct writer *writer) {
     atomic_store_explicit(&writer->leases_refused, stats.refused, memory_order_relaxed);
     atomic_store_explicit(&writer->lease_lines_skipped, stats.skipped, memory_order_relaxed);
     writer->lease_skips.count = stats.skipped;
-    writer->lease_skips.unit = "lines can't be read, and were skipped";
-    complain(writer, &writer->lease_skips, "leases", NULL);
+    complaint_say(&writer->lease_skips, &to, "leases", "lines can't be read, and were skipped", NULL);
     writer->lease_refusals.count = stats.refused;
-    writer->lease_refusals.unit = "leases more than can be remembered; hits of their clients lack MAC and host name";
-    complain(writer, &writer->lease_refusals, "leases", NULL);
+    complaint_say(&writer->lease_refusals, &to, "leases",
+                  "leases more than can be remembered; hits of their clients lack MAC and host name", NULL);
     const char *path = leases_complaint(identities_leases(writer->identities), &error);
     if (path == NULL)
         return;
@@ -145,48 +117,30 @@ static void say_leases(struct writer *writer) {
     writer->say(writer->say_context, "warning", text);
 }
 
-static void say_losses(struct writer *writer) {
-    uint64_t hits = 0, queries = 0, asked = 0, taps = 0;
-    for (size_t i = 0; i < writer->ring_count; i++) {
-        hits += ring_lost(writer->rings[i], RECORD_HIT);
-        queries += ring_lost(writer->rings[i], RECORD_QUERY);
-        asked += ring_lost(writer->rings[i], RECORD_ASKED);
-        taps += ring_lost(writer->rings[i], RECORD_TAP);
-    }
-    hits += writer->left[RECORD_HIT];
-    queries += writer->left[RECORD_QUERY];
-    asked += writer->left[RECORD_ASKED];
-    taps += writer->left[RECORD_TAP];
-    writer->ring_hit_loss.count = hits;
-    writer->ring_query_loss.count = queries;
-    complain(writer, &writer->hit_loss, "hit log", log_file_where(writer->hits_file));
-    complain(writer, &writer->query_loss, "query log", log_file_where(writer->queries_file));
-    writer->history_loss.count = history_lost(writer->history) + asked;
-    writer->history_loss.error = history_error(writer->history);
-    complain(writer, &writer->history_loss, "history", NULL);
-    writer->dnstap_loss.count = atomic_load(&writer->dnstap_counts.lost) + taps;
-    writer->dnstap_loss.unit = "frames lost";
-    complain(writer, &writer->dnstap_loss, "dnstap: the collector is gone, or too slow", NULL);
-    writer->syslog_loss.count = syslog_lost(writer->syslog);
-    writer->syslog_loss.error = syslog_error(writer->syslog);
-    complain(writer, &writer->syslog_loss, "syslog", syslog_where(writer->syslog));
-    complain(writer, &writer->ring_hit_loss, "hit log: hits came faster than they could be told", NULL);
-    complain(writer, &writer->ring_query_loss, "query log: queries came faster than they could be told", NULL);
+/* Records of a kind that found no room, or no time at the end. */
+static uint64_t records_lost(const struct writer *writer, enum record_kind kind) {
+    uint64_t lost = writer->left[kind];
+    for (size_t i = 0; i < writer->ring_count; i++)
+        lost += ring_lost(writer->rings[i], kind);
+    return lost;
 }
 
-/* Gives each line of the batch to syslog and the followers. */
-static void pass_lines_on(struct writer *writer) {
-    const struct text *lines = &writer->hit_lines;
-    syslog_put(writer->syslog, lines->data, lines->length);
-    uv_mutex_lock(&writer->follower_lock);
-    for (size_t at = 0; writer->followers != NULL && at < lines->length;) {
-        const char *line = lines->data + at;
-        size_t length = (size_t)((const char *)memchr(line, '\n', lines->length - at) + 1 - line);
-        for (struct follower *follower = writer->followers; follower != NULL; follower = follower->next)
-            follower->on_line(follower->context, line, length);
-        at += length;
-    }
-    uv_mutex_unlock(&writer->follower_lock);
+static void say_losses(struct writer *writer) {
+    const struct complaint_voice to = voice(writer);
+    complaint_say(&writer->hit_loss, &to, "hit log", "lines lost", log_file_where(writer->hits_file));
+    complaint_say(&writer->query_loss, &to, "query log", "lines lost", log_file_where(writer->queries_file));
+    writer->history_loss.count = history_lost(writer->history) + records_lost(writer, RECORD_ASKED);
+    writer->history_loss.error = history_error(writer->history);
+    complaint_say(&writer->history_loss, &to, "history", "lines lost", NULL);
+    writer->dnstap_loss.count = atomic_load(&writer->dnstap_counts.lost) + records_lost(writer, RECORD_TAP);
+    complaint_say(&writer->dnstap_loss, &to, "dnstap: the collector is gone, or too slow", "frames lost", NULL);
+    writer->syslog_loss.count = syslog_lost(writer->syslog);
+    writer->syslog_loss.error = syslog_error(writer->syslog);
+    complaint_say(&writer->syslog_loss, &to, "syslog", "lines lost", syslog_where(writer->syslog));
+    writer->ring_hit_loss.count = records_lost(writer, RECORD_HIT);
+    complaint_say(&writer->ring_hit_loss, &to, "hit log: hits came faster than they could be told", "lines lost", NULL);
+    writer->ring_query_loss.count = records_lost(writer, RECORD_QUERY);
+    complaint_say(&writer->ring_query_loss, &to, "query log: queries came faster than they could be told", "lines lost", NULL);
 }
 
 static uint64_t write_lines(struct log_file *file, struct text *lines, struct complaint *loss) {
@@ -206,7 +160,8 @@ static void end_batch(struct writer *writer) {
         atomic_fetch_add(&writer->lines_lost, lost);
         if (log_file_where(writer->hits_file) != NULL)
             atomic_fetch_add(&writer->lines, writer->hit_line_count - lost);
-        pass_lines_on(writer);
+        syslog_put(writer->syslog, writer->hit_lines.data, writer->hit_lines.length);
+        followers_pass(writer->followers, writer->hit_lines.data, writer->hit_lines.length);
         writer->hit_lines.length = 0;
         writer->hit_line_count = 0;
     }
@@ -554,11 +509,7 @@ static void free_writer(struct writer *writer) {
     text_free(&writer->query_lines);
     config_unref(writer->config);
     config_unref(writer->new_config);
-    while (writer->followers != NULL) {
-        struct follower *follower = writer->followers;
-        writer->followers = follower->next;
-        free(follower);
-    }
+    followers_free(writer->followers);
     free(writer);
 }
 
@@ -572,14 +523,15 @@ static bool make_parts(struct writer *writer, const struct config *config, size_
             return false;
         writer->rings[writer->ring_count] = ring;
     }
+    writer->followers = followers_new();
     writer->zone_counts = zone_counts_new();
     writer->cards = cards_new(writer->zone_counts);
     writer->identities = identities_new();
     writer->hits_file = log_file_new();
     writer->queries_file = log_file_new();
     writer->syslog = syslog_new();
-    if (writer->syslog == NULL || writer->cards == NULL || writer->zone_counts == NULL || writer->identities == NULL ||
-        writer->hits_file == NULL || writer->queries_file == NULL)
+    if (writer->syslog == NULL || writer->followers == NULL || writer->cards == NULL || writer->zone_counts == NULL ||
+        writer->identities == NULL || writer->hits_file == NULL || writer->queries_file == NULL)
         return false;
     if (asprintf(&writer->ledger_path, "%s/ledger.db", config->state_dir) < 0)
         writer->ledger_path = NULL;
@@ -623,7 +575,6 @@ static int start_loop(struct writer *writer) {
     writer->wake.data = writer->tick.data = writer->second.data = writer->close.data = writer;
     uv_mutex_init(&writer->lock);
     uv_cond_init(&writer->flushed);
-    uv_mutex_init(&writer->follower_lock);
     sleep_all(writer);
     error = uv_thread_create(&writer->thread, run, writer);
     if (error == 0)
@@ -635,7 +586,6 @@ static int start_loop(struct writer *writer) {
     uv_loop_close(&writer->loop);
     uv_mutex_destroy(&writer->lock);
     uv_cond_destroy(&writer->flushed);
-    uv_mutex_destroy(&writer->follower_lock);
     return error;
 }
 
@@ -685,32 +635,15 @@ void writer_stop(struct writer *writer) {
     uv_loop_close(&writer->loop);
     uv_mutex_destroy(&writer->lock);
     uv_cond_destroy(&writer->flushed);
-    uv_mutex_destroy(&writer->follower_lock);
     free_writer(writer);
 }
 
 int writer_follow(struct writer *writer, void (*on_line)(void *context, const char *line, size_t length), void *context) {
-    struct follower *follower = malloc(sizeof *follower);
-    if (follower == NULL)
-        return -ENOMEM;
-    uv_mutex_lock(&writer->follower_lock);
-    *follower = (struct follower){writer->followers, writer->next_follower++, on_line, context};
-    writer->followers = follower;
-    int id = follower->id;
-    uv_mutex_unlock(&writer->follower_lock);
-    return id;
+    return followers_add(writer->followers, on_line, context);
 }
 
 void writer_unfollow(struct writer *writer, int id) {
-    uv_mutex_lock(&writer->follower_lock);
-    struct follower **link = &writer->followers;
-    while (*link != NULL && (*link)->id != id)
-        link = &(*link)->next;
-    struct follower *gone = *link;
-    if (gone != NULL)
-        *link = gone->next;
-    uv_mutex_unlock(&writer->follower_lock);
-    free(gone);
+    followers_remove(writer->followers, id);
 }
 
 json_t *writer_counts(const struct writer *writer) {
