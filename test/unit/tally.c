@@ -10,8 +10,9 @@ struct told {
     uint64_t count; /* likewise */
     char qname[NAME_TEXT_MAX];
     uint16_t qtype;
-    int64_t row;    /* the last given */
-    int64_t closed; /* of the last window that closed */
+    char rule[256], details[256]; /* JSON, of the last told */
+    int64_t row;                  /* the last given */
+    int64_t closed;               /* of the last window that closed */
     bool like_first;
     unsigned chunks, in_chunk; /* chunks told; windows told in the last */
 };
@@ -39,6 +40,8 @@ static void tell(void *context, enum tally_kind kind, const struct hit *hit, int
     told->ts_us = hit->ts_us;
     told->count = hit->count;
     told->qtype = hit->qtype;
+    snprintf(told->rule, sizeof told->rule, "%.*s", (int)hit->rule.length, hit->rule.text);
+    snprintf(told->details, sizeof told->details, "%.*s", (int)hit->details.length, hit->details.text);
     name_to_text(hit->qname, told->qname);
     if (kind == TALLY_FIRST)
         *row = ++told->row;
@@ -148,6 +151,82 @@ static void test_policy_change(void **state) {
     assert_int_equal(world->told.sum, 2);
 }
 
+/* ... but another policy may say other things of it. */
+static void test_details_change(void **state) {
+    struct world *world = *state;
+    hit(world, "10.0.0.1", "evil.test", 1, 0);
+    assert_non_null(strstr(world->told.details, "\"family\":\"Emotet, QakBot\",\"confidence\":90,\"reference\":\"https://"));
+    struct ruleset *rules = build_rules();
+    build_rule(rules, build_zone(rules, "local", MODE_ENFORCE, NULL), "evil.test", ACTION_SINKHOLE, "Heodo");
+    snapshot_unref(world->policy);
+    world->policy = build_snapshot(rules);
+    hit(world, "10.0.0.1", "evil.test", 1, 1);
+    tally_flush(world->tally);
+    assert_int_equal(world->told.first, 1);
+    assert_int_equal(world->told.summaries, 1);
+    assert_string_equal(world->told.rule, "\"evil.test\"");
+    assert_non_null(strstr(world->told.details, "\"family\":\"Heodo\""));
+}
+
+/* Hits of one client that fall together or apart: by zone, by how a rule is written, by its name or prefix. */
+static void test_rules(void **state) {
+    static const char LONG[] = "a-label-of-some-length.another-label-of-some-length.and-a-third-one.below.test";
+    struct world *world = *state;
+    struct told *told = &world->told;
+    struct ruleset *rules = build_rules();
+    int local = build_zone(rules, "local", MODE_ENFORCE, NULL);
+    struct rule rule = {
+        .trigger = TRIGGER_DOMAIN, .match = MATCH_BELOW, .name = build_name("below.test"), .action = ACTION_NXDOMAIN};
+    const char *why = NULL;
+    rule.confidence = RULE_CONFIDENCE_UNSET;
+    assert_int_equal(ruleset_add(rules, local, &rule, &why), 0);
+    rule.match = MATCH_EXACT;
+    assert_int_equal(ruleset_add(rules, local, &rule, &why), 0);
+    build_rule(rules, local, "q\\034.test", ACTION_LOOPBACK, NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        struct rule prefix = {.trigger = TRIGGER_CLIENT, .action = ACTION_REFUSED, .confidence = RULE_CONFIDENCE_UNSET};
+        prefix.prefix = build_prefix(i == 0 ? "10.1.0.0/16" : "10.1.1.0/24");
+        assert_int_equal(ruleset_add(rules, local, &prefix, &why), 0);
+    }
+    snapshot_unref(world->policy);
+    world->policy = build_snapshot(rules);
+
+    hit(world, "10.0.0.1", "below.test", 1, 0);
+    assert_string_equal(told->rule, "\"below.test\"");
+    hit(world, "10.0.0.1", "x.below.test", 1, 0);
+    assert_string_equal(told->rule, "\"*.below.test\"");
+    hit(world, "10.0.0.1", LONG, 1, 0);
+    assert_int_equal(told->first, 2);
+    hit(world, "10.0.0.1", "q\\034.test", 1, 0);
+    assert_string_equal(told->rule, "\"q\\\\\\\".test\"");
+    hit(world, "10.1.0.1", "any.test", 1, 0);
+    assert_string_equal(told->rule, "\"10.1.0.0/16\"");
+    hit(world, "10.1.1.1", "any.test", 1, 0);
+    assert_string_equal(told->rule, "\"10.1.1.0/24\"");
+    hit(world, "10.1.1.1", "other.test", 28, 0);
+    assert_int_equal(told->first, 5);
+    tally_flush(world->tally);
+    assert_int_equal(told->summaries, 2);
+    assert_int_equal(told->sum, 7);
+
+    /* By a CNAME's target the rule is the end of that, however long the name that was asked for. */
+    struct record *record = build_hit(&world->room, world->policy, "10.0.0.1", "x.below.test", 1);
+    uint8_t target[NAME_WIRE_MAX], length = record->qname_length;
+    struct name asked = build_name(LONG);
+    memcpy(target, record->names, length);
+    memcpy(record->names, asked.wire, asked.length);
+    memcpy(record->names + asked.length, target, length);
+    record->qname_length = asked.length;
+    record->via_length = length;
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(tally_hits(world->tally, (const struct record *const[]){record}, 1, 1), 0);
+    assert_int_equal(told->first, 6);
+    assert_string_equal(told->rule, "\"*.below.test\"");
+    tally_flush(world->tally);
+    assert_string_equal(told->rule, "\"*.below.test\"");
+    assert_int_equal(told->sum, 10);
+}
+
 static void test_lease_passes_on(void **state) {
     struct world *world = *state;
     struct lease lease = {.address = build_ip("10.0.0.1"), .start_us = 0, .end_us = LEASE_NEVER, .has_mac = true, .mac = {2, 1}};
@@ -255,6 +334,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_a_window_without_repeats_says_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_kept_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_policy_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_details_change, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_rules, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_lease_passes_on, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_progress_in_turns, set_up, tear_down),
