@@ -212,7 +212,7 @@ static void test_rules(void **state) {
     /* By a CNAME's target the rule is the end of that, however long the name that was asked for. */
     struct record *record = build_hit(&world->room, world->policy, "10.0.0.1", "x.below.test", 1);
     uint8_t target[NAME_WIRE_MAX], length = record->qname_length;
-    struct name asked = build_name(LONG);
+    struct name asked = build_name("a-label-of-some-length.another-label-of-some-length.elsewhere.test");
     memcpy(target, record->names, length);
     memcpy(record->names, asked.wire, asked.length);
     memcpy(record->names + asked.length, target, length);
