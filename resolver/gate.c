@@ -209,15 +209,16 @@ enum gate gate_query(struct query_env *env, struct query *query, const struct na
 /* A walk along an answer. */
 struct walk {
     struct name name; /* where it is */
-    bool first;       /* still at the answer's question */
+    bool first;       /* still at the query name, whose domain rules were asked in phase one */
     bool blank;
     unsigned cnames;
     unsigned count;
     struct ip addresses[ANSWER_ADDRESSES_MAX];
 };
 
-/* Asks for the rules on the name that the walk has come to. */
-static enum gate ask_step(struct query_env *env, struct query *query, struct walk *walk, bool via) {
+/* Asks for the rules on the name that the walk has come to. `awaited`: its data is a link still to come, so that only what keeps us
+ * from asking for it counts yet; the rest is judged with the addresses at hand, which rules of earlier zones may hold for. */
+static enum gate ask_step(struct query_env *env, struct query *query, struct walk *walk, bool via, bool awaited) {
     if (walk->first && walk->count == 0)
         return GATE_OPEN;
     struct name_key key;
@@ -226,6 +227,8 @@ static enum gate ask_step(struct query_env *env, struct query *query, struct wal
     match_answer(query->view->snapshot, &key, walk->first, walk->addresses, walk->count, &query->client.address, wall_seconds(env),
                  &verdict);
     walk->blank &= verdict.blank;
+    if (awaited && (!verdict.decided || verdict.decision.action == ACTION_PASSTHRU))
+        return GATE_OPEN;
     return judge(env, query, &verdict, via ? &walk->name : NULL, walk->cnames);
 }
 
@@ -241,7 +244,7 @@ static enum gate walk_answer(struct query_env *env, struct query *query, const s
         struct wire_record record;
         wire_record_bare(&wire, &record);
         if (record.type == TYPE_CNAME && type != TYPE_CNAME && type != TYPE_ANY) {
-            enum gate gate = ask_step(env, query, walk, !first_link || walk->cnames > 0);
+            enum gate gate = ask_step(env, query, walk, !first_link || walk->cnames > 0, false);
             if (gate != GATE_OPEN)
                 return gate;
             if (!wire_rdata_name(&wire, &record, &walk->name))
@@ -255,16 +258,17 @@ static enum gate walk_answer(struct query_env *env, struct query *query, const s
     }
     if (walk->count > ANSWER_ADDRESSES_MAX)
         walk->count = ANSWER_ADDRESSES_MAX;
-    return ask_step(env, query, walk, !first_link || walk->cnames > 0);
+    return ask_step(env, query, walk, !first_link || walk->cnames > 0, (answer->flags & ANSWER_PARTIAL) != 0);
 }
 
 enum gate gate_answer(struct query_env *env, struct query *query, struct answer *answer, bool first_link, unsigned *cnames) {
     struct walk walk; /* 64 KB, touched as needed */
-    walk.first = walk.blank = true;
+    walk.first = first_link;
+    walk.blank = true;
     walk.cnames = walk.count = 0;
     enum gate gate = GATE_OPEN;
     unsigned judged = ANSWER_CHAIN | (match_has_ip_rules(query->view->snapshot) ? ANSWER_ADDRESSES : 0);
-    if (answer->flags & judged)
+    if ((answer->flags & judged) || !first_link)
         gate = walk_answer(env, query, answer, first_link, &walk);
     *cnames = walk.cnames;
     if (first_link && query->blank && walk.blank && gate == GATE_OPEN)
