@@ -106,27 +106,43 @@ static enum message_fault read_additional(struct message *message, const uint8_t
     return fault == MESSAGE_OK && wire.at != length ? MESSAGE_FORMERR : fault;
 }
 
-/* Types that are no data type: transfers are refused, the others stand in no question. */
+/* Types that are no data type (RFC 6895 section 3.1): transfers are refused, ANY is asked for, the others stand in no question
+ * (RFC 9824 says so of the first, NXNAME). */
 static enum message_fault check_type(uint16_t type) {
     switch (type) {
     case TYPE_AXFR:
     case TYPE_IXFR:
         return MESSAGE_REFUSED;
+    case TYPE_ANY:
+        return MESSAGE_OK;
     case 0:
     case TYPE_OPT:
-    case TYPE_TKEY:
-    case TYPE_TSIG:
-    case TYPE_MAILA:
-    case TYPE_MAILB:
         return MESSAGE_FORMERR;
     default:
-        return MESSAGE_OK;
+        return type >= TYPE_META_FIRST && type < TYPE_ANY ? MESSAGE_FORMERR : MESSAGE_OK;
     }
 }
 
-enum message_fault message_parse(struct message *message, const uint8_t *packet, size_t length) {
-    if (length < WIRE_HEADER)
-        return MESSAGE_DROP;
+/* Who sends an OPT gets one back, whatever else is wrong with the message (RFC 6891 section 6.1.1). */
+static void look_for_opt(struct message *message, const uint8_t *packet, size_t length) {
+    struct wire wire;
+    struct wire_record record;
+    wire_init(&wire, packet, length, 0);
+    wire.at = WIRE_HEADER;
+    for (unsigned count = wire_get16(packet + 4); count > 0 && !wire.bad; count--) {
+        wire_name(&wire, &record.owner);
+        wire_take(&wire, 4);
+    }
+    for (unsigned count = (unsigned)wire_get16(packet + 6) + wire_get16(packet + 8); count > 0 && !wire.bad; count--)
+        wire_record(&wire, &record);
+    for (unsigned count = wire_get16(packet + 10); count > 0 && !message->edns && !wire.bad; count--) {
+        wire_record(&wire, &record);
+        if (record.type == TYPE_OPT && record.owner.labels == 0)
+            (void)read_opt(message, record.class, record.ttl, NULL, 0);
+    }
+}
+
+static enum message_fault read_query(struct message *message, const uint8_t *packet, size_t length) {
     message->id = wire_get16(packet);
     message->flags = wire_get16(packet + 2);
     message->question_length = 0;
@@ -165,4 +181,13 @@ enum message_fault message_parse(struct message *message, const uint8_t *packet,
     if (fault == MESSAGE_OK && class != CLASS_IN)
         return MESSAGE_REFUSED;
     return fault == MESSAGE_OK ? check_type(message->question.type) : fault;
+}
+
+enum message_fault message_parse(struct message *message, const uint8_t *packet, size_t length) {
+    if (length < WIRE_HEADER)
+        return MESSAGE_DROP;
+    enum message_fault fault = read_query(message, packet, length);
+    if (fault != MESSAGE_OK && fault != MESSAGE_DROP && !message->edns)
+        look_for_opt(message, packet, length);
+    return fault;
 }

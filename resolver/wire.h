@@ -57,12 +57,10 @@ enum wire_type {
     TYPE_NSEC3 = 50,
     TYPE_SVCB = 64,
     TYPE_HTTPS = 65,
-    TYPE_TKEY = 249,
+    TYPE_META_FIRST = 128, /* from here to ANY: no data (RFC 6895 section 3.1) */
     TYPE_TSIG = 250,
     TYPE_IXFR = 251,
     TYPE_AXFR = 252,
-    TYPE_MAILB = 253,
-    TYPE_MAILA = 254,
     TYPE_ANY = 255,
 };
 

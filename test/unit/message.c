@@ -125,9 +125,13 @@ static void types_and_classes(void **state) {
         uint16_t type, class;
         enum message_fault fault;
     } cases[] = {
-        {TYPE_AXFR, 1, MESSAGE_REFUSED}, {TYPE_IXFR, 1, MESSAGE_REFUSED}, {TYPE_OPT, 1, MESSAGE_FORMERR},
-        {TYPE_TSIG, 1, MESSAGE_FORMERR}, {TYPE_ANY, 1, MESSAGE_OK},       {TYPE_TXT, 3, MESSAGE_REFUSED},
-        {TYPE_A, 255, MESSAGE_REFUSED},  {65280, 1, MESSAGE_OK},          {0, 1, MESSAGE_FORMERR},
+        {TYPE_AXFR, 1, MESSAGE_REFUSED}, {TYPE_IXFR, 1, MESSAGE_REFUSED},
+        {TYPE_OPT, 1, MESSAGE_FORMERR},  {TYPE_TSIG, 1, MESSAGE_FORMERR},
+        {TYPE_ANY, 1, MESSAGE_OK},       {TYPE_TXT, 3, MESSAGE_REFUSED},
+        {TYPE_A, 255, MESSAGE_REFUSED},  {65280, 1, MESSAGE_OK},
+        {0, 1, MESSAGE_FORMERR},         {127, 1, MESSAGE_OK},
+        {128, 1, MESSAGE_FORMERR},       {248, 1, MESSAGE_FORMERR},
+        {254, 1, MESSAGE_FORMERR},       {256, 1, MESSAGE_OK},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         question(FLAG_RD, 0);
@@ -135,6 +139,34 @@ static void types_and_classes(void **state) {
         wire_set16(packet + length - 2, cases[i].class);
         assert_int_equal(parse(), cases[i].fault);
     }
+}
+
+/* An OPT is seen whatever is wrong with the rest, so that the answer has one, too. */
+static void edns_of_faulty(void **state) {
+    for (unsigned opcode = 1; opcode < 16; opcode++) {
+        question((uint16_t)(opcode << 11), 1);
+        opt(1400, 0x8000, NULL, 0);
+        assert_int_equal(parse(), MESSAGE_NOTIMP);
+        assert_true(message.edns && message.dnssec_ok);
+    }
+    question(FLAG_RD, 1);
+    wire_set16(packet + 4, 0);
+    length = 12;
+    opt(1232, 0, NULL, 0);
+    assert_int_equal(parse(), MESSAGE_FORMERR);
+    assert_true(message.edns && !message.dnssec_ok);
+    question(FLAG_RD, 1);
+    wire_set16(packet + 4, 2);
+    memcpy(packet + length, packet + 12, length - 12);
+    length += length - 12;
+    opt(1232, 0, NULL, 0);
+    assert_int_equal(parse(), MESSAGE_FORMERR);
+    assert_true(message.edns);
+    question(5 << 11, 65535); /* none where the counts say */
+    opt(1232, 1 << 16, NULL, 0);
+    wire_set16(packet + 6, 1);
+    assert_int_equal(parse(), MESSAGE_NOTIMP);
+    assert_false(message.edns);
 }
 
 /* A transfer's question has an SOA in its authority section (RFC 1995 section 3); no other question has anything there. */
@@ -150,7 +182,7 @@ static void incremental_transfer(void **state) {
         length += sizeof soa - 1;
         opt(1232, 0, NULL, 0);
         assert_int_equal(parse(), transfer ? MESSAGE_REFUSED : MESSAGE_FORMERR);
-        assert_int_equal(message.edns, transfer);
+        assert_true(message.edns);
     }
     length--;
     assert_int_equal(parse(), MESSAGE_FORMERR);
@@ -185,13 +217,10 @@ static void every_truncation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(plain),
-        cmocka_unit_test(edns),
-        cmocka_unit_test(faults),
-        cmocka_unit_test(types_and_classes),
-        cmocka_unit_test(incremental_transfer),
-        cmocka_unit_test(longest_name),
-        cmocka_unit_test(every_truncation),
+        cmocka_unit_test(plain),          cmocka_unit_test(edns),
+        cmocka_unit_test(faults),         cmocka_unit_test(types_and_classes),
+        cmocka_unit_test(edns_of_faulty), cmocka_unit_test(incremental_transfer),
+        cmocka_unit_test(longest_name),   cmocka_unit_test(every_truncation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
