@@ -51,18 +51,23 @@ static void free_parts(struct build_part *parts, size_t count) {
     free(parts);
 }
 
+void build_forget(struct build_zone *zone) {
+    for (size_t i = 0; i < zone->refusal_count; i++) {
+        free(zone->refusals[i].rule);
+        free(zone->refusals[i].why);
+        free(zone->refusals[i].source);
+    }
+    free(zone->refusals);
+    free(zone->expires);
+}
+
 void build_free(struct build *build) {
     if (build == NULL)
         return;
     for (size_t i = 0; i < build->zone_count; i++) {
         struct build_zone *zone = &build->zones[i];
         free_parts(zone->parts, zone->part_count);
-        for (size_t k = 0; k < zone->refusal_count; k++) {
-            free(zone->refusals[k].rule);
-            free(zone->refusals[k].why);
-            free(zone->refusals[k].source);
-        }
-        free(zone->refusals);
+        build_forget(zone);
     }
     free_parts(build->never, build->never_count);
     free(build->zones);
@@ -105,6 +110,28 @@ static void refuse_rule(struct build_zone *zone, const struct rule *rule, const 
         zone->refusals[count].faulty = faulty;
 }
 
+/* Remembers when a rule in force runs out; the ruleset doesn't watch later times than 32 bits hold. */
+static int note_expiry(struct build_zone *zone, int64_t expires) {
+    if (expires <= 0 || expires >= UINT32_MAX)
+        return 0;
+    if ((zone->expires_count & (zone->expires_count - 1)) == 0) {
+        size_t room = zone->expires_count == 0 ? 1 : zone->expires_count * 2;
+        uint32_t *larger = realloc(zone->expires, room * sizeof *larger);
+        if (larger == NULL)
+            return -ENOMEM;
+        zone->expires = larger;
+    }
+    zone->expires[zone->expires_count++] = (uint32_t)expires;
+    return 0;
+}
+
+uint64_t build_run_out(const struct build_zone *zone, int64_t now) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < zone->expires_count; i++)
+        count += zone->expires[i] <= now;
+    return count;
+}
+
 struct run {
     struct build *build;
     struct ruleset *rules;
@@ -143,6 +170,7 @@ static int add_rule(struct run *run, struct build_zone *zone, int index, const s
         zone->counts.rules++;
         if (ages_at < zone->ages_at)
             zone->ages_at = ages_at;
+        error = note_expiry(zone, rule->expires);
     }
     return error;
 }

@@ -47,7 +47,9 @@ struct build_zone {
     struct build_counts counts;
     struct refusal *refusals;
     size_t refusal_count;
-    int64_t ages_at; /* a fetch at or after it has to rebuild, INT64_MAX: none */
+    int64_t ages_at;   /* a fetch at or after it has to rebuild, INT64_MAX: none */
+    uint32_t *expires; /* of those in counts.rules that run out by themselves: wall-clock seconds, in no order */
+    size_t expires_count;
 };
 
 struct build {
@@ -70,6 +72,11 @@ struct build *build_new(struct config *config, const char *snapshot, uint64_t se
 int build_add_part(struct build_part **parts, size_t *count, const char *store, const char *source, enum format format);
 void build_run(struct build *build);
 void build_free(struct build *build); /* NULL is nothing */
+
+/* How many of the rules that were in force when a zone was built have run out by `now`. */
+uint64_t build_run_out(const struct build_zone *zone, int64_t now);
+/* Frees an outcome's refusals and times. */
+void build_forget(struct build_zone *zone);
 
 /* How many of a store's indicators the zone's choice takes, expired ones included: what max_shrink and max_rules go by. */
 int build_count(const struct selection *selection, const char *store, uint64_t *count);

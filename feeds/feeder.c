@@ -132,10 +132,16 @@ static void keep_outcomes(struct feeder *feeder, struct build *build) {
             link_log(&feeder->link, "warning", "zone %s: %llu rules rejected, the first: %s: %s", zone->name,
                      (unsigned long long)fresh->counts.rejected, fresh->refusals[0].rule, fresh->refusals[0].why);
         }
-        zone->outcome = (struct build_zone){
-            .counts = fresh->counts, .refusals = fresh->refusals, .refusal_count = fresh->refusal_count, .ages_at = fresh->ages_at};
+        zone->outcome = (struct build_zone){.counts = fresh->counts,
+                                            .refusals = fresh->refusals,
+                                            .refusal_count = fresh->refusal_count,
+                                            .ages_at = fresh->ages_at,
+                                            .expires = fresh->expires,
+                                            .expires_count = fresh->expires_count};
         fresh->refusals = old.refusals;
         fresh->refusal_count = old.refusal_count;
+        fresh->expires = old.expires;
+        fresh->expires_count = old.expires_count;
     }
 }
 

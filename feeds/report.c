@@ -59,6 +59,7 @@ static json_t *report_left(const struct build_counts *counts) {
 static json_t *report_zone(const struct zone *zone) {
     const struct build_counts *counts = &zone->outcome.counts;
     int64_t now = (int64_t)time(NULL), at = read_at(zone);
+    uint64_t run_out = build_run_out(&zone->outcome, now);
     const char *error = zone->is_feed && feed_error(zone) != NULL ? feed_error(zone) : zone_error(zone);
     json_t *object = json_object();
     json_object_set_new(object, "name", text_or_null(zone->name));
@@ -66,10 +67,10 @@ static json_t *report_zone(const struct zone *zone) {
     json_object_set_new(object, "format", json_string(format_name(zone->format)));
     json_object_set_new(object, "mode", json_string(mode_name(counts->mode)));
     json_object_set_new(object, "window", json_boolean(zone->window));
-    json_object_set_new(object, "rules", json_integer((json_int_t)counts->rules));
+    json_object_set_new(object, "rules", json_integer((json_int_t)(counts->rules - run_out)));
     json_object_set_new(object, "rejected", json_integer((json_int_t)counts->rejected));
     json_object_set_new(object, "not_enforced", json_integer((json_int_t)counts->not_enforced));
-    json_object_set_new(object, "expired", json_integer((json_int_t)counts->expired));
+    json_object_set_new(object, "expired", json_integer((json_int_t)(counts->expired + run_out)));
     json_object_set_new(object, "ignored", json_integer((json_int_t)counts->ignored));
     json_object_set_new(object, "not_selected", report_left(counts));
     json_object_set_new(object, "fetched_at", time_or_null(at));

@@ -87,12 +87,7 @@ void zone_done(struct zone *zone) {
         member_free(zone->members[i]);
     free(zone->members);
     free(zone->glob_error);
-    for (size_t i = 0; i < zone->outcome.refusal_count; i++) {
-        free(zone->outcome.refusals[i].rule);
-        free(zone->outcome.refusals[i].why);
-        free(zone->outcome.refusals[i].source);
-    }
-    free(zone->outcome.refusals);
+    build_forget(&zone->outcome);
     state_done(&zone->state);
     free(zone->name);
     free(zone->label);

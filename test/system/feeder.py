@@ -364,6 +364,19 @@ class Feeds(unittest.TestCase):
         self.assertIn("list.txt", [log for log in self.wait_log("list.txt: No such file")][-1])
         self.assertEqual(set(self.rules()), {"one.example"})
 
+    def test_rules_that_run_out_leave_the_count(self):
+        """They do without a build: nothing else changes for days, perhaps."""
+        soon = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 3))
+        with open(os.path.join(self.state, "local.json"), "w", encoding="ascii") as file:
+            json.dump({"rules": ["stays.example", {"domain": "goes.example", "expires": soon},
+                                 {"domain": "later.example", "expires": "2099-01-01T00:00:00Z"}]}, file)
+        self.configure({"name": "local", "source": self.state + "/local.json"})
+        end = time.monotonic() + 20
+        while (zone := self.feeder.zones()["local"])["rules"] == 3 and time.monotonic() < end:
+            self.assertEqual(zone["expired"], 0)
+            time.sleep(0.1)
+        self.assertEqual((zone["rules"], zone["expired"]), (2, 1))
+
     def wait_log(self, text):
         end = time.monotonic() + 10
         while time.monotonic() < end:
