@@ -54,6 +54,7 @@ static void free_parts(struct build_part *parts, size_t count) {
 void build_forget(struct build_zone *zone) {
     for (size_t i = 0; i < zone->refusal_count; i++) {
         free(zone->refusals[i].rule);
+        free(zone->refusals[i].path);
         free(zone->refusals[i].why);
         free(zone->refusals[i].source);
     }
@@ -76,19 +77,27 @@ void build_free(struct build *build) {
     free(build);
 }
 
-static void refuse(struct build_zone *zone, const char *rule, const char *why, const char *source, uint32_t line) {
+struct run {
+    struct build *build;
+    struct ruleset *rules;
+    struct guard *guard;
+};
+
+static struct refusal *refuse(struct run *run, struct build_zone *zone, const char *rule, const char *why, const char *source,
+                              uint32_t line) {
     zone->counts.rejected++;
-    if (zone->refusal_count >= BUILD_REFUSALS_KEPT)
-        return;
+    if (zone->refusal_count >= BUILD_REFUSALS_KEPT && !run->build->all_refusals)
+        return NULL;
     if ((zone->refusal_count & (zone->refusal_count - 1)) == 0) {
         size_t room = zone->refusal_count == 0 ? 1 : zone->refusal_count * 2;
         struct refusal *larger = realloc(zone->refusals, room * sizeof *larger);
         if (larger == NULL)
-            return;
+            return NULL;
         zone->refusals = larger;
     }
-    zone->refusals[zone->refusal_count++] =
-        (struct refusal){.rule = strdup(rule), .why = strdup(why), .source = strdup(source), .line = line};
+    struct refusal *refusal = &zone->refusals[zone->refusal_count++];
+    *refusal = (struct refusal){.rule = strdup(rule), .why = strdup(why), .source = strdup(source), .line = line};
+    return refusal;
 }
 
 static void rule_text(const struct rule *rule, char text[NAME_TEXT_MAX + 2]) {
@@ -101,13 +110,16 @@ static void rule_text(const struct rule *rule, char text[NAME_TEXT_MAX + 2]) {
     }
 }
 
-static void refuse_rule(struct build_zone *zone, const struct rule *rule, const char *why, bool faulty) {
+static void refuse_rule(struct run *run, struct build_zone *zone, const struct indicator *indicator, const char *why, bool faulty) {
     char text[NAME_TEXT_MAX + 2];
-    size_t count = zone->refusal_count;
+    const struct rule *rule = &indicator->rule;
     rule_text(rule, text);
-    refuse(zone, text, why, rule->source, rule->line);
-    if (zone->refusal_count > count)
-        zone->refusals[count].faulty = faulty;
+    struct refusal *refusal = refuse(run, zone, text, why, rule->source, rule->line);
+    if (refusal == NULL)
+        return;
+    refusal->faulty = faulty;
+    refusal->column = indicator->column;
+    refusal->path = indicator->path != NULL ? strdup(indicator->path) : NULL;
 }
 
 /* Remembers when a rule in force runs out; the ruleset doesn't watch later times than 32 bits hold. */
@@ -132,12 +144,6 @@ uint64_t build_run_out(const struct build_zone *zone, int64_t now) {
     return count;
 }
 
-struct run {
-    struct build *build;
-    struct ruleset *rules;
-    struct guard *guard;
-};
-
 static int add_rule(struct run *run, struct build_zone *zone, int index, const struct selection *selection,
                     struct store_record *record) {
     struct rule *rule = &record->indicator.rule;
@@ -146,7 +152,7 @@ static int add_rule(struct run *run, struct build_zone *zone, int index, const s
     int64_t ages_at = select_ages_at(selection, &record->indicator, record->carried);
     enum selected selected = select_rule(selection, &record->indicator, record->carried);
     if (selected == SELECT_INCOMPLETE)
-        refuse_rule(zone, rule,
+        refuse_rule(run, zone, &record->indicator,
                     rule->action == ACTION_CNAME ? "an action \"cname\" without a target" : "an action \"local\" without records",
                     true);
     else if (selected == SELECT_EXPIRED)
@@ -163,7 +169,7 @@ static int add_rule(struct run *run, struct build_zone *zone, int index, const s
     bool guarded = why != NULL;
     int error = guarded ? -EINVAL : ruleset_add(run->rules, index, rule, &why);
     if (error == -EINVAL) {
-        refuse_rule(zone, rule, why != NULL ? why : "cannot be compiled", !guarded);
+        refuse_rule(run, zone, &record->indicator, why != NULL ? why : "cannot be compiled", !guarded);
         return 0;
     }
     if (error == 0) {
@@ -191,7 +197,7 @@ static int add_part(struct run *run, struct build_zone *zone, int index, const s
     struct store_reader *reader;
     int item = store_open(&reader, part->store);
     if (item != 0) {
-        refuse(zone, part->source, "the saved copy cannot be read", part->source, 0);
+        refuse(run, zone, part->source, "the saved copy cannot be read", part->source, 0);
         return 0;
     }
     struct selection selection = selection_of(run->build, zone, part->format);
@@ -206,7 +212,7 @@ static int add_part(struct run *run, struct build_zone *zone, int index, const s
             char place[32];
             snprintf(place, sizeof place, "line %u", record.line);
             faults++;
-            refuse(zone, record.path[0] != '\0' ? record.path : place, record.message, part->source, record.line);
+            refuse(run, zone, record.path[0] != '\0' ? record.path : place, record.message, part->source, record.line);
         } else {
             record.indicator.rule.source = part->source;
             error = add_rule(run, zone, index, &selection, &record);
@@ -214,7 +220,7 @@ static int add_part(struct run *run, struct build_zone *zone, int index, const s
     }
     zone->counts.rejected += counts.faults - faults;
     if (item < 0)
-        refuse(zone, part->source, "the saved copy is damaged", part->source, 0);
+        refuse(run, zone, part->source, "the saved copy is damaged", part->source, 0);
     store_close(reader);
     return error == -ENOMEM ? error : 0;
 }

@@ -10,15 +10,16 @@
 #include "feeds/publish.h"
 #include "feeds/select.h"
 
-enum { BUILD_REFUSALS_KEPT = 1000 }; /* per zone; all are counted */
+enum { BUILD_REFUSALS_KEPT = 1000 }; /* per zone, unless all are asked for; all are counted */
 
 /* A rule that isn't in force although its source lists it. */
 struct refusal {
     char *rule; /* as rules are written, or the path in its document */
+    char *path; /* in its document, if the store keeps it, else NULL */
     char *why;
     char *source;
-    uint32_t line; /* 0 unknown */
-    bool faulty;   /* it could be read, but not compiled; false: unreadable, or refused by the guard */
+    uint32_t line, column; /* 0 unknown */
+    bool faulty;           /* it could be read, but not compiled; false: unreadable, or refused by the guard */
 };
 
 struct build_counts {
@@ -57,7 +58,7 @@ struct build {
     char *snapshot;        /* path to publish at */
     uint64_t seed;
     int64_t now;
-    bool keep_refusals;
+    bool all_refusals;        /* are kept */
     struct build_part *never; /* stores of never_block files */
     size_t never_count;
     struct build_zone *zones; /* one a configured zone, in order */

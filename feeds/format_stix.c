@@ -418,7 +418,9 @@ static int read_value(struct stix *stix, enum json_event event, uint32_t index) 
         return -EBADMSG;
     stix->other = true;
     if (event != JSON_OBJECT) {
-        reading_fault(reading, json_line(reading->json), json_column(reading->json), NULL, NULL, "an object is expected here");
+        snprintf(reading->path, sizeof reading->path, "objects[%u]", index);
+        reading_fault(reading, json_line(reading->json), json_column(reading->json), reading->path, NULL,
+                      "an object is expected here");
         return 0;
     }
     int error = record_read(&level.record, reading->json, &how);

@@ -91,6 +91,8 @@ static int read_into(struct ingest *ingest, struct body *body, const char *store
         keep_why(ingest, strerror(-error));
         return error;
     }
+    if (ingest->paths)
+        store_keep_paths(writer);
     error = ingest_read(ingest, writer, body_read, body);
     if (error != 0) {
         store_abandon(writer);

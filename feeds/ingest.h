@@ -11,6 +11,7 @@ struct ingest {
     enum format format;
     struct format_options options;
     int64_t carried; /* of all that is read: when it was fetched */
+    bool paths;      /* the store is to keep the indicators' paths */
     /* --- outcome; reset at each call --- */
     bool more;     /* a page that isn't the last */
     char *next;    /* what to ask for next (OTX: URL, TAXII: token), or NULL; ingest_done frees it */

@@ -45,6 +45,8 @@ static void remove_folder(const char *folder) {
 /* --- reading every file of a configuration -------------------------------------------------------------------------------------
  */
 
+enum { ZONE_PREFIX = 32 };
+
 struct look {
     struct feeder shell; /* only its directory is used */
     FILE *faults;        /* NULL: not wanted */
@@ -67,7 +69,7 @@ static int on_fault(void *context, uint32_t line, uint32_t column, const char *p
 static int read_as(struct look *look, struct zone *zone, const char *key, const char *path, enum format format) {
     char store[PATH_MAX];
     struct store_counts counts;
-    struct ingest ingest = {.format = format, .options = zone_options(zone), .observe = on_fault, .observer = look};
+    struct ingest ingest = {.format = format, .options = zone_options(zone), .paths = true, .observe = on_fault, .observer = look};
     const char *text = zone->config == NULL ? NULL : zone->config->builtin;
     struct stat status;
     int error = zone_store(zone, key, store, sizeof store), fd = -1;
@@ -114,10 +116,14 @@ static void read_one(struct look *look, struct zone *zone, const char *key, cons
 }
 
 /* A zone's own rules keep their lines and columns; their path leads on from the zone's. */
+static const char *own_prefix(size_t zone, char prefix[ZONE_PREFIX]) {
+    snprintf(prefix, ZONE_PREFIX, "zones[%zu].", zone);
+    return prefix;
+}
+
 static void read_builtin(struct look *look, struct zone *zone, const char *path) {
-    char prefix[32];
-    snprintf(prefix, sizeof prefix, "zones[%zu].", zone->index);
-    look->prefix = prefix;
+    char prefix[ZONE_PREFIX];
+    look->prefix = own_prefix(zone->index, prefix);
     read_one(look, zone, "", path);
     look->prefix = "";
 }
@@ -206,6 +212,7 @@ static int read_all(struct look *look, const struct config *config, struct build
 /* Rules that could be read but make no sense where they stand (a cname without a target, a bad record): a build finds them. */
 static void check_build(struct look *look, struct build *build) {
     build->now = (int64_t)time(NULL);
+    build->all_refusals = true;
     build_run(build);
     for (size_t i = 0; i < build->zone_count; i++) {
         const struct build_zone *zone = &build->zones[i];
@@ -213,10 +220,13 @@ static void check_build(struct look *look, struct build *build) {
             const struct refusal *refusal = &zone->refusals[k];
             if (!refusal->faulty)
                 continue;
-            char message[NAME_TEXT_MAX + 256];
+            bool own = zone->zone->builtin != NULL && build->config->path != NULL;
+            char message[NAME_TEXT_MAX + 256], prefix[ZONE_PREFIX];
             snprintf(message, sizeof message, "%s: %s", refusal->rule, refusal->why);
-            look->path = zone->zone->builtin != NULL && build->config->path != NULL ? build->config->path : refusal->source;
-            on_fault(look, refusal->line, 1, NULL, message);
+            look->path = own ? build->config->path : refusal->source;
+            look->prefix = own ? own_prefix(i, prefix) : "";
+            on_fault(look, refusal->line, refusal->column, refusal->path, message);
+            look->prefix = "";
         }
     }
 }

@@ -47,6 +47,7 @@ enum {
     IS_FROM_URL = 1 << 14,
     IS_ALLOW = 1 << 15,
     IS_REVOKED = 1 << 16,
+    HAS_PATH = 1 << 17,
 };
 
 /* Line and time of the record before: only the difference is written. Both are 0 where a block begins. */
@@ -65,6 +66,7 @@ struct store_writer {
     uint8_t *head;
     size_t head_length;
     uint64_t faults_kept;
+    bool paths;
     int error; /* sticky, negative */
 };
 
@@ -196,11 +198,16 @@ static uint8_t *put_string(uint8_t *to, const char *text, size_t length) {
     return to + length + 1;
 }
 
+void store_keep_paths(struct store_writer *writer) {
+    writer->paths = true;
+}
+
 int store_put(struct store_writer *writer, const struct indicator *indicator, int64_t carried) {
     const struct rule *rule = &indicator->rule;
     const char *strings[] = {rule->family,  indicator->family_id, rule->reference, indicator->threat_type,
                              indicator->id, rule->target,         rule->records};
-    size_t lengths[7], need = 400;
+    const char *indicator_path = writer->paths ? indicator->path : NULL;
+    size_t lengths[7], path_length = indicator_path == NULL ? 0 : strlen(indicator_path), need = 411 + path_length;
     uint32_t flags = 0;
     for (size_t i = 0; i < 7; i++) {
         lengths[i] = strings[i] == NULL ? 0 : strlen(strings[i]);
@@ -214,7 +221,7 @@ int store_put(struct store_writer *writer, const struct indicator *indicator, in
              (rule->first_seen != 0 ? HAS_FIRST : 0) | (rule->last_seen != 0 ? HAS_LAST : 0) |
              (rule->expires != 0 ? HAS_EXPIRES : 0) | (indicator->compromised ? IS_COMPROMISED : 0) |
              (indicator->not_to_ids ? IS_NOT_TO_IDS : 0) | (indicator->from_url ? IS_FROM_URL : 0) |
-             (indicator->allow ? IS_ALLOW : 0) | (indicator->revoked ? IS_REVOKED : 0);
+             (indicator->allow ? IS_ALLOW : 0) | (indicator->revoked ? IS_REVOKED : 0) | (indicator_path != NULL ? HAS_PATH : 0);
     *to++ = (uint8_t)(rule->trigger | rule->match << 4);
     *to++ = (uint8_t)rule->action;
     to = put_number(put_step(put_number(to, flags), rule->line, &writer->last.line), indicator->column);
@@ -242,6 +249,8 @@ int store_put(struct store_writer *writer, const struct indicator *indicator, in
         to = put_time(to, rule->last_seen);
     if (flags & HAS_EXPIRES)
         to = put_time(to, rule->expires);
+    if (flags & HAS_PATH)
+        to = put_string(to, indicator_path, path_length);
     writer->used += (size_t)(to - start);
     writer->header.rules++;
     return 0;
@@ -509,7 +518,7 @@ static void take_rule(struct cursor *cursor, uint8_t first, struct place *last, 
     indicator->from_url = flags & IS_FROM_URL;
     indicator->allow = flags & IS_ALLOW;
     indicator->revoked = flags & IS_REVOKED;
-    indicator->path = NULL;
+    indicator->path = flags & HAS_PATH ? take_string(cursor) : NULL;
 }
 
 int store_next(struct store_reader *reader, struct store_record *record) {

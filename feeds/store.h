@@ -25,6 +25,8 @@ enum { STORE_FAULTS_KEPT = 1000 };
 struct store_writer;
 
 int store_create(struct store_writer **writer, const char *path);
+/* From now on indicators keep their `path`, too: for those who tell of faults. */
+void store_keep_paths(struct store_writer *writer);
 /* `carried`: when the fetch was that brought it (unix seconds). */
 int store_put(struct store_writer *writer, const struct indicator *indicator, int64_t carried);
 int store_put_fault(struct store_writer *writer, uint32_t line, uint32_t column, const char *path, const char *message);

@@ -15,23 +15,32 @@ struct walker {
     uint64_t good, bad;
 };
 
+static void say_place(struct reading *reading, const char *id, uint64_t index) {
+    snprintf(reading->path, sizeof reading->path, "%s[%llu]", id ? id : "", (unsigned long long)index);
+}
+
 static int one_record(struct walker *w, const char *id, uint64_t index) {
     struct reading *reading = w->reading;
     int error = record_read(&reading->record, reading->json, &w->walk->fields);
     if (error)
         return error == -EBADMSG ? reading_json_error(reading) : error;
-    snprintf(reading->path, sizeof reading->path, "%s[%llu]", id ? id : "", (unsigned long long)index);
+    say_place(reading, id, index);
     int result = w->walk->record(w->walk->context, id);
     w->good += result == 0;
     w->bad += result > 0;
     return result < 0 ? result : 0;
 }
 
-static int not_a_record(struct walker *w, const char *id, enum json_event event) {
+static int not_a_record(struct walker *w, const char *path, enum json_event event) {
     struct reading *reading = w->reading;
     w->bad++;
-    reading_fault(reading, json_line(reading->json), json_column(reading->json), id, NULL, "a record is expected here");
+    reading_fault(reading, json_line(reading->json), json_column(reading->json), path, NULL, "a record is expected here");
     return event == JSON_ARRAY && json_skip(reading->json) ? reading_json_error(reading) : 0;
+}
+
+static int not_a_member(struct walker *w, const char *id, uint64_t index, enum json_event event) {
+    say_place(w->reading, id, index);
+    return not_a_record(w, w->reading->path, event);
 }
 
 /* After the ARRAY event. */
@@ -42,7 +51,7 @@ static int records(struct walker *w, const char *id) {
             return reading_json_error(w->reading);
         if (event == JSON_ARRAY_END)
             return 0;
-        int error = event == JSON_OBJECT ? one_record(w, id, index) : not_a_record(w, id, event);
+        int error = event == JSON_OBJECT ? one_record(w, id, index) : not_a_member(w, id, index, event);
         if (error)
             return error;
     }

@@ -50,11 +50,29 @@ class Check(unittest.TestCase):
         self.put("cut.json", '{"rules": ["fine.example"')
         code, places, messages = self.check()
         self.assertEqual(code, 1)
-        self.assertEqual(sorted(places), ["a.json:2:2: rules[0]", "a.json:3:1: .", "a.json:4:9: rules[2].ip", "a.json:5:57: rules[4].records[0]", "cut.json:1:26: .",
+        self.assertEqual(sorted(places), ["a.json:2:2: rules[0]", "a.json:3:2: rules[1]", "a.json:4:9: rules[2].ip", "a.json:5:57: rules[4].records[0]", "cut.json:1:26: .",
                                           "gone.json:1:1: .", "sundew.json:2:2: lisen", "sundew.json:4:37: zones[0].refesh",
                                           "sundew.json:6:5: zones[1].rules[1]"])
         self.assertEqual(messages[0], 'unknown key; did you mean "listen"?')
-        self.assertIn("without a target", messages[places.index("a.json:3:1: .")])
+        self.assertIn("without a target", messages[places.index("a.json:3:2: rules[1]")])
+
+    def test_every_fault_has_its_path(self):
+        """Those that only show when zones are put together, too; all of them."""
+        self.put("sundew.json", '{"zones": [{"name": "a", "source": "a.json"}, {"name": "own", "rules": [\n'
+                                ' {"domain": "b.example", "action": "cname"}]},\n'
+                                ' {"name": "head", "source": "head.jsonl"}, {"name": "feodo", "source": "feodo.json", "format": "feodo"},\n'
+                                ' {"name": "stix", "source": "stix.json", "format": "stix"}]}')
+        self.put("a.json", '{"rules": [' + ",\n".join(['{"domain": "c.example", "action": "cname"}'] * 1500) + "]}")
+        self.put("head.jsonl", '"fine.example"\n{"domain": "d.example", "action": "cname"}\n')
+        self.put("feodo.json", '[{"ip_address": "192.0.2.1"},\n 7]')
+        self.put("stix.json", '{"type": "bundle", "objects": [{"type": "identity", "id": "identity--1"},\n 7]}')
+        code, places, messages = self.check()
+        self.assertEqual(code, 1)
+        self.assertEqual(sorted(place for place in places if not place.startswith("a.json")),
+                         ["feodo.json:2:2: [1]", "head.jsonl:2:1: .", "stix.json:2:2: objects[1]",
+                          "sundew.json:2:2: zones[1].rules[0]"])
+        self.assertEqual(sum(place.startswith("a.json") for place in places), 1500)
+        self.assertIn("a.json:1500:1: rules[1499]", places)
 
     def test_not_json(self):
         self.put("sundew.json", '{"zones": [,]}')
