@@ -80,9 +80,12 @@ static void complete(const struct selection *selection, struct indicator *indica
     enum action action = action_of(selection, indicator);
     if (action != ACTION_LOCAL || rule->action != action)
         rule->records = action == ACTION_LOCAL ? rule->records : NULL;
+    /* A rule's own target goes with an action that it doesn't state, too, but not with one that overrides its own. */
+    bool own = rule->target != NULL && (rule->action == ACTION_CNAME || rule->action == RULE_ACTION_UNSET) &&
+               !(selection->format == FORMAT_RPZ && zone->action >= 0);
     if (action != ACTION_CNAME)
         rule->target = NULL;
-    else if (rule->action != ACTION_CNAME || rule->target == NULL)
+    else if (!own)
         rule->target = zone->target != NULL ? zone->target : head != NULL ? head->target : NULL;
     rule->action = action;
     if (rule->ttl == RULE_TTL_UNSET)

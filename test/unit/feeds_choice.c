@@ -126,6 +126,35 @@ static void test_defaults_and_overrides(void **state) {
     assert_int_equal(choose(", \"target\": \"garden.example\"", FORMAT_SUNDEW, &one), SELECT_TAKEN);
 }
 
+static void test_whose_target(void **state) {
+    static const char zone[] = ", \"action\": \"cname\", \"target\": \"garden.example\"";
+    static const struct {
+        enum format format;
+        int action;
+        const char *own, *expected;
+    } cases[] = {
+        {FORMAT_SUNDEW, RULE_ACTION_UNSET, NULL, "garden.example"},
+        {FORMAT_SUNDEW, RULE_ACTION_UNSET, "own.example", "own.example"},
+        {FORMAT_SUNDEW, ACTION_CNAME, "own.example", "own.example"},
+        {FORMAT_SUNDEW, ACTION_CNAME, NULL, "garden.example"},
+        {FORMAT_RPZ, ACTION_CNAME, "own.example", "garden.example"}, /* as BIND's policy does */
+        {FORMAT_SUNDEW, ACTION_NODATA, NULL, NULL},
+    };
+    struct config *config = configure(zone);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const struct selection selection = {.config = config, .zone = &config->zones[0], .format = cases[i].format, .now = 5000};
+        struct indicator one = indicator_of("a.example");
+        one.rule.action = (enum action)cases[i].action;
+        one.rule.target = cases[i].own;
+        assert_int_equal(select_rule(&selection, &one, 0), SELECT_TAKEN);
+        if (cases[i].expected != NULL)
+            assert_string_equal(one.rule.target, cases[i].expected);
+        else
+            assert_null(one.rule.target);
+    }
+    config_unref(config);
+}
+
 static void test_ages(void **state) {
     struct config *config = configure(", \"max_age\": 100");
     struct selection selection = {.config = config,
@@ -264,8 +293,8 @@ static void test_redact(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_choices),  cmocka_unit_test(test_confidence),  cmocka_unit_test(test_defaults_and_overrides),
-        cmocka_unit_test(test_ages),     cmocka_unit_test(test_guard_names), cmocka_unit_test(test_guard_addresses),
-        cmocka_unit_test(test_schedule), cmocka_unit_test(test_redact)};
+        cmocka_unit_test(test_choices),         cmocka_unit_test(test_confidence), cmocka_unit_test(test_defaults_and_overrides),
+        cmocka_unit_test(test_whose_target),    cmocka_unit_test(test_ages),       cmocka_unit_test(test_guard_names),
+        cmocka_unit_test(test_guard_addresses), cmocka_unit_test(test_schedule),   cmocka_unit_test(test_redact)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
