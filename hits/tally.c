@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 
 #include "hits/tally.h"
@@ -82,8 +83,9 @@ struct tally {
     uint32_t free_first, free_last; /* given back, in that order */
     size_t bucket_mask;
     uint32_t *buckets;
-    struct window *array; /* aligned, within `room` */
-    void *room;
+    struct window *array; /* of whole lines */
+    void *map;            /* buckets and array lie in it */
+    size_t mapped;        /* octets */
     uint32_t oldest, newest;
     struct queue dirty, closed;
     struct text rule; /* the text of the rule that is being told of */
@@ -111,6 +113,23 @@ static uint32_t queue_take(struct queue *queue) {
     return chunk;
 }
 
+/* Zeroed buckets, and the windows behind them, in huge pages where the kernel has them: to find the page of a place that was picked
+ * at random takes as long as to fetch the place, and no prefetch hides it. */
+static bool map_tables(struct tally *tally, size_t buckets) {
+    enum { HUGE_PAGE = 2 << 20 };
+    size_t octets = buckets * sizeof *tally->buckets, all = octets + tally->limit * sizeof *tally->array + HUGE_PAGE;
+    void *map = mmap(NULL, all, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (map == MAP_FAILED)
+        return false;
+    tally->map = map;
+    tally->mapped = all;
+    char *aligned = (char *)map + (-(uintptr_t)map & (HUGE_PAGE - 1));
+    madvise(aligned, all - HUGE_PAGE, MADV_HUGEPAGE);
+    tally->buckets = (void *)aligned;
+    tally->array = (void *)(aligned + octets);
+    return true;
+}
+
 struct tally *tally_new(struct cards *cards, struct identities *identities, size_t limit, tally_tell *tell, tally_chunk *chunk,
                         void *context) {
     struct tally *tally = calloc(1, sizeof *tally);
@@ -122,12 +141,8 @@ struct tally *tally_new(struct cards *cards, struct identities *identities, size
     *tally =
         (struct tally){.cards = cards, .identities = identities, .tell = tell, .chunk = chunk, .context = context, .limit = limit};
     tally->bucket_mask = buckets - 1;
-    tally->buckets = calloc(buckets, sizeof *tally->buckets);
-    tally->room = calloc(limit + 1, sizeof *tally->array);
-    tally->array = (void *)(((uintptr_t)tally->room + WINDOW_LINE - 1) & ~(uintptr_t)(WINDOW_LINE - 1));
-    if (tally->buckets == NULL || tally->room == NULL || !text_room(&tally->rule, 2 * NAME_TEXT_MAX) ||
-        !queue_new(&tally->dirty, chunks) || !queue_new(&tally->closed, chunks) ||
-        getrandom(tally->seed, sizeof tally->seed, 0) != sizeof tally->seed) {
+    if (!map_tables(tally, buckets) || !text_room(&tally->rule, 2 * NAME_TEXT_MAX) || !queue_new(&tally->dirty, chunks) ||
+        !queue_new(&tally->closed, chunks) || getrandom(tally->seed, sizeof tally->seed, 0) != sizeof tally->seed) {
         tally_free(tally);
         return NULL;
     }
@@ -373,8 +388,8 @@ void tally_free(struct tally *tally) {
     for (size_t i = 0; i < tally->used; i++)
         if (tally->array[i].card != NULL)
             release(&tally->array[i]);
-    free(tally->room);
-    free(tally->buckets);
+    if (tally->map != NULL)
+        munmap(tally->map, tally->mapped);
     free(tally->dirty.list);
     free(tally->dirty.in);
     free(tally->closed.list);
