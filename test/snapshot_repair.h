@@ -82,9 +82,15 @@ static inline void snapshot_repair_ask_all(const struct snapshot *snapshot) {
     }
     size_t octets = 0;
     snapshot_each(snapshot, snapshot_repair_see, &octets);
-    for (uint32_t rule = 0; rule < 64; rule++) {
+    for (uint32_t number = 0; number < 64; number++) {
         struct rule_info info;
-        snapshot_rule(snapshot, rule, &info);
+        uint64_t label;
+        uint32_t spec;
+        snapshot_rule(snapshot, number, &info);
+        snapshot_profile(snapshot, number, &spec, &info);
+        snapshot_notes_prefetch(snapshot, number, 0);
+        snapshot_notes_prefetch(snapshot, number, 1);
+        snapshot_notes(snapshot, number, &label, &info);
     }
 }
 

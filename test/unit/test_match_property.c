@@ -350,6 +350,25 @@ static void assert_info(const struct rule_info *info, const struct model_rule *e
     assert_same_text(info->records, rule->action == ACTION_LOCAL ? rule->records : NULL);
 }
 
+/* The parts of a rule's info, asked for one by one, are those of the whole. */
+static void assert_parts(const struct snapshot *snapshot, const struct matched *matched, const struct rule_info *whole) {
+    struct rule_info info;
+    uint64_t label;
+    uint32_t spec;
+    assert_int_equal(snapshot_profile(snapshot, matched->profile, &spec, &info), 0);
+    assert_int_equal(spec, matched->spec);
+    assert_string_equal(info.zone_name, whole->zone_name);
+    assert_int_equal(info.mode, whole->mode);
+    assert_int_equal(info.action, whole->action);
+    assert_int_equal(info.ttl, whole->ttl);
+    if (whole->trigger == TRIGGER_DOMAIN)
+        assert_int_equal(info.match, whole->match);
+    assert_int_equal(snapshot_notes(snapshot, matched->rule, &label, &info), 0);
+    assert_int_equal(info.confidence, whole->confidence);
+    assert_same_text(info.family, whole->family);
+    assert_same_text(info.reference, whole->reference);
+}
+
 static void assert_matched(const struct snapshot *snapshot, const struct matched *matched, const struct model_rule *expected) {
     struct rule_info info;
     assert_int_equal(snapshot_rule(snapshot, matched->rule, &info), 0);
@@ -359,7 +378,9 @@ static void assert_matched(const struct snapshot *snapshot, const struct matched
     assert_int_equal(matched->action, expected->rule.action);
     if (expected->rule.trigger == TRIGGER_DOMAIN)
         assert_int_equal(matched->labels, expected->rule.name.labels);
+    assert_int_equal(matched->owner_length, expected->rule.trigger == TRIGGER_DOMAIN ? expected->rule.name.length : 0);
     assert_int_equal(match_ttl(snapshot, matched), expected->rule.ttl);
+    assert_parts(snapshot, matched, &info);
 }
 
 static void assert_verdict(const struct snapshot *snapshot, const struct verdict *verdict, const struct expected *expected) {
