@@ -191,12 +191,10 @@ const struct card *cards_find(struct cards *cards, const struct record *record) 
 /* --- rules --- */
 
 void card_put_rule(struct text *text, const struct card *card, const uint8_t *owner) {
-    char rule[2 + NAME_TEXT_MAX] = "*.";
-    size_t length = name_to_text(owner, rule + 2);
     if (card->below)
-        text_json(text, rule, length + 2);
+        text_json_below(text, owner);
     else
-        text_json(text, rule + 2, length);
+        text_json_name(text, owner);
 }
 
 static struct phrase *rule_phrase(struct cards *cards, const struct rule_info *info) {

@@ -138,10 +138,46 @@ void text_json(struct text *text, const char *string, size_t length) {
     text_put(text, "\"", 1);
 }
 
+/* The presentation form of a name of letters, digits, hyphens and underscores only, which needs no escapes of either kind. Returns
+ * its length; 0: the name has other octets, or is the root. */
+static size_t plain_name(const uint8_t *wire, char out[NAME_WIRE_MAX]) {
+    static const bool plain[256] = {['a' ... 'z'] = true, ['A' ... 'Z'] = true, ['0' ... '9'] = true, ['-'] = true, ['_'] = true};
+    size_t length = 0;
+    bool all = true;
+    for (const uint8_t *label = wire; *label != 0; label += *label + 1) {
+        for (size_t i = 1; i <= *label; i++) {
+            out[length++] = (char)label[i];
+            all &= plain[label[i]];
+        }
+        out[length++] = '.';
+    }
+    return all && length > 0 ? length - 1 : 0;
+}
+
+static void put_name(struct text *text, bool below, const uint8_t *wire) {
+    enum { AROUND = 4 /* quotes, and what stands before names below one */ };
+    char name[2 + NAME_TEXT_MAX] = "*.";
+    size_t front = below ? 2 : 0;
+    if (text->capacity - text->length < NAME_WIRE_MAX + AROUND && !text_room(text, NAME_WIRE_MAX + AROUND))
+        return;
+    char *at = text->data + text->length;
+    size_t length = plain_name(wire, at + 1 + front);
+    if (length == 0) {
+        text_json(text, name + 2 - front, front + name_to_text(wire, name + 2));
+        return;
+    }
+    at[0] = '"';
+    memcpy(at + 1, name, front);
+    at[1 + front + length] = '"';
+    text->length += length + front + 2;
+}
+
 void text_json_name(struct text *text, const uint8_t *wire) {
-    char name[NAME_TEXT_MAX];
-    size_t length = name_to_text(wire, name);
-    text_json(text, name, length);
+    put_name(text, false, wire);
+}
+
+void text_json_below(struct text *text, const uint8_t *wire) {
+    put_name(text, true, wire);
 }
 
 static void two_digits(char *out, unsigned value) {

@@ -41,7 +41,8 @@ void text_number(struct text *text, uint64_t number);
 /* A JSON string with its quotes. Control characters, DEL, characters that hide or turn the direction of writing, and whatever isn't
  * UTF-8 come out escaped, so nothing in it can end a line, move a cursor, show what isn't there or break a reader. */
 void text_json(struct text *text, const char *string, size_t length);
-void text_json_name(struct text *text, const uint8_t *wire); /* a wire name as a JSON string: presentation form, no last dot */
+void text_json_name(struct text *text, const uint8_t *wire);  /* a wire name as a JSON string: presentation form, no last dot */
+void text_json_below(struct text *text, const uint8_t *wire); /* with "*." before it */
 
 /* ISO 8601 in UTC with microseconds: 2026-11-22T17:40:12.345678Z, TIME_LENGTH octets, no NUL. */
 enum { TIME_LENGTH = 27 };

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "hits/line.h"
+#include "policy/name.h"
 
 #define JSON(octets, expected) check_json(octets, sizeof(octets) - 1, expected)
 
@@ -55,6 +56,36 @@ static void test_name(void **state) {
     text_free(&text);
 }
 
+/* Plain names are written by a shorter way, which comes to the same. */
+static void test_names_agree(void **state) {
+    static const char octets[] = "abcxyzABCZ0189-_-_abcxyz.\"\\;@$ \x7f\xff\x01*~";
+    uint64_t random = 1;
+    for (unsigned round = 0; round < 20000; round++) {
+        uint8_t wire[NAME_WIRE_MAX];
+        size_t length = 0, most = round % 2 == 0 ? 24 : sizeof octets - 1; /* of which octets */
+        for (unsigned label = 0; label < round % 5; label++) {
+            size_t octet = 1 + round / 5 % 61;
+            wire[length++] = (uint8_t)octet;
+            for (; octet > 0; octet--) {
+                random = random * 6364136223846793005u + 1442695040888963407u;
+                wire[length++] = (uint8_t)octets[(random >> 33) % most];
+            }
+        }
+        wire[length] = 0;
+        char name[2 + NAME_TEXT_MAX] = "*.";
+        size_t written = name_to_text(wire, name + 2);
+        for (size_t front = 0; front <= 2; front += 2) {
+            struct text text = {0}, long_way = {0};
+            (front == 0 ? text_json_name : text_json_below)(&text, wire);
+            text_json(&long_way, name + 2 - front, front + written);
+            assert_int_equal(text.length, long_way.length);
+            assert_memory_equal(text.data, long_way.data, text.length);
+            text_free(&text);
+            text_free(&long_way);
+        }
+    }
+}
+
 static void test_time(void **state) {
     char time[TIME_LENGTH + 1] = "";
     text_time(time, 1795369212345678u);
@@ -89,8 +120,9 @@ static void test_number(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json), cmocka_unit_test(test_printable), cmocka_unit_test(test_name),
-        cmocka_unit_test(test_time), cmocka_unit_test(test_codes),     cmocka_unit_test(test_number),
+        cmocka_unit_test(test_json),        cmocka_unit_test(test_printable), cmocka_unit_test(test_name),
+        cmocka_unit_test(test_names_agree), cmocka_unit_test(test_time),      cmocka_unit_test(test_codes),
+        cmocka_unit_test(test_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
