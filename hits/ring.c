@@ -93,6 +93,7 @@ struct record *ring_reserve(struct ring *ring, enum record_kind kind, size_t siz
     }
     struct record *record = (void *)(ring->data + at);
     memset(record, 0, sizeof *record);
+    memset((uint8_t *)record + size - RING_ALIGN, 0, RING_ALIGN); /* what rounds it up; no old octets in it */
     record->size = (uint16_t)size;
     record->kind = (uint8_t)kind;
     ring->reserved = head + skip + size;

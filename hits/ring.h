@@ -15,8 +15,9 @@ struct ring *ring_new(size_t size, void (*wake)(void *context), void *context);
 void ring_free(struct ring *ring);
 
 /* Producer. ring_reserve: room in the ring for a record of `size` octets (rounded up to a multiple of 8), to be filled in where it
- * is; `size` and `kind` are set, the other fields are 0, names are as they come. NULL: full, the loss is counted by kind. The
- * record is nobody's but the producer's until ring_commit. A reservation that isn't committed is forgotten with the next one. */
+ * is; `size` and `kind` are set, the other fields are 0, and so is what rounds it up, names are as they come. NULL: full, the loss
+ * is counted by kind. The record is nobody's but the producer's until ring_commit. A reservation that isn't committed is forgotten
+ * with the next one. */
 struct record *ring_reserve(struct ring *ring, enum record_kind kind, size_t size);
 void ring_commit(struct ring *ring);
 /* Both, for a record that was made elsewhere, its size a multiple of 8; false: full, counted. */

@@ -97,7 +97,8 @@ static void test_in_place(void **state) {
         assert_int_equal(record->kind, RECORD_HIT);
         assert_int_equal(record->rule, 0);
         assert_null(record->snapshot);
-        memset(&record->rule, 0xff, sizeof *record - offsetof(struct record, rule));
+        assert_int_equal(((uint8_t *)record)[record->size - 1], 0);
+        memset(&record->rule, 0xff, record->size - offsetof(struct record, rule));
         assert_null(ring_peek(ring));
         if (i % 3 == 0) { /* given up: the next one takes its place */
             assert_true(ring_put(ring, make(&storage, RECORD_HIT, i)));
