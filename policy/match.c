@@ -65,72 +65,86 @@ static inline const struct filter_block *block_of(const struct snapshot *snapsho
     return &snapshot->filter[snapshot_place(hash, snapshot->buckets)];
 }
 
-/* The numbers of labels, from the most, at which a rule could cover the name. Asks for their filter blocks. */
-static inline unsigned list_depths(const struct snapshot *snapshot, const struct name_key *key,
-                                   uint8_t depth[NAME_LABELS_MAX + 1]) {
+/* Lists all depths at which a rule could cover the name. Asks for their filter blocks. */
+static inline void list_depths(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead) {
     unsigned labels = key->labels;
     unsigned count = 0;
     if (snapshot->self_depth[labels / 64] >> labels % 64 & 1) {
         __builtin_prefetch(block_of(snapshot, key->hash[labels]));
-        depth[count++] = (uint8_t)labels;
+        ahead->depth[count++] = (uint8_t)labels;
     }
     uint64_t below = (UINT64_C(1) << labels % 64) - 1;
     for (unsigned word = labels / 64 + 1; word-- > 0; below = ~UINT64_C(0)) {
         for (uint64_t left = snapshot->under_depth[word] & below; left != 0;) {
             unsigned bit = 63 - (unsigned)__builtin_clzll(left);
             left ^= UINT64_C(1) << bit;
-            depth[count] = (uint8_t)(word * 64 + bit);
-            __builtin_prefetch(block_of(snapshot, key->hash[depth[count]]));
-            count++;
+            __builtin_prefetch(block_of(snapshot, key->hash[word * 64 + bit]));
+            ahead->depth[count++] = (uint8_t)(word * 64 + bit);
         }
     }
-    return count;
+    ahead->count = (uint8_t)count;
 }
 
-/* Keeps those depths of which the filter says that they may have rules. Asks for their buckets, of which nearly all fit. */
-static inline unsigned list_likely(const struct snapshot *snapshot, const struct name_key *key, uint8_t *depth, unsigned depths) {
-    enum { BUCKET_LINES = 6 };
+/* Keeps those depths of which the filter says that they may have rules. */
+static inline void list_likely(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead) {
     unsigned likely = 0;
-    for (unsigned i = 0; i < depths; i++) {
-        const struct filter_block *block = block_of(snapshot, key->hash[depth[i]]);
-        if (!filter_has(block, key->hash[depth[i]]))
-            continue;
-        for (unsigned line = 0; line < BUCKET_LINES; line++)
-            __builtin_prefetch(snapshot->bucket_octets + block->bucket + 64 * line);
-        depth[likely++] = depth[i];
+    for (unsigned i = 0; i < ahead->count; i++) {
+        uint8_t depth = ahead->depth[i];
+        ahead->depth[likely] = depth;
+        likely += filter_has(block_of(snapshot, key->hash[depth]), key->hash[depth]);
     }
-    return likely;
+    ahead->count = (uint8_t)likely;
 }
 
-void match_prefetch(const struct snapshot *snapshot, const struct name_key *key) {
-    uint8_t depth[NAME_LABELS_MAX + 1];
-    (void)list_depths(snapshot, key, depth);
+void match_prefetch(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead) {
+    list_depths(snapshot, key, ahead);
 }
 
-void match_prefetch_rules(const struct snapshot *snapshot, const struct name_key *key) {
-    uint8_t depth[NAME_LABELS_MAX + 1];
-    (void)list_likely(snapshot, key, depth, list_depths(snapshot, key, depth));
+bool match_is_likely(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead) {
+    list_likely(snapshot, key, ahead);
+    return ahead->count > 0;
 }
 
-void match_find(struct search *search) {
+void match_prefetch_rules(const struct snapshot *snapshot, const struct name_key *key, const struct match_ahead *ahead) {
+    enum { BUCKET_LINES = 6 }; /* nearly all fit */
+    for (unsigned i = 0; i < ahead->count; i++) {
+        const uint8_t *bucket = snapshot->bucket_octets + block_of(snapshot, key->hash[ahead->depth[i]])->bucket;
+        for (unsigned line = 0; line < BUCKET_LINES; line++)
+            __builtin_prefetch(bucket + 64 * line);
+    }
+}
+
+/* All of that for one name. */
+static inline void look_ahead(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead) {
+    list_depths(snapshot, key, ahead);
+    list_likely(snapshot, key, ahead);
+    match_prefetch_rules(snapshot, key, ahead);
+}
+
+/* Fills in the cursors of the rules that are there, of those that may be. */
+static void find_ahead(struct search *search, const struct match_ahead *ahead) {
     const struct snapshot *snapshot = search->snapshot;
     const struct name_key *key = search->key;
-    uint8_t depth[NAME_LABELS_MAX + 1];
     search->cursors = 0;
-    unsigned depths = list_depths(snapshot, key, depth);
-    unsigned likely = list_likely(snapshot, key, depth, depths);
-    for (unsigned i = 0; i < likely; i++) {
-        uint64_t hash = key->hash[depth[i]];
+    for (unsigned i = 0; i < ahead->count; i++) {
+        unsigned depth = ahead->depth[i];
+        uint64_t hash = key->hash[depth];
         struct cursor *cursor = &search->cursor[search->cursors];
         /* coded before the bucket is looked at: it is needed nearly always, and the bucket is still on its way */
         uint8_t code[CODE_ROOM];
-        size_t code_length = code_encode(&snapshot->code, key, depth[i], code);
-        cursor->labels = depth[i];
-        cursor->self = depth[i] == key->labels;
+        size_t code_length = code_encode(&snapshot->code, key, depth, code);
+        cursor->labels = (uint8_t)depth;
+        cursor->self = depth == key->labels;
         if (bucket_open(snapshot, block_of(snapshot, hash)->bucket, &cursor->view) &&
             find_entry(snapshot, hash, code, code_length, cursor))
             search->cursors++;
     }
+}
+
+void match_find(struct search *search) {
+    struct match_ahead ahead;
+    look_ahead(search->snapshot, search->key, &ahead);
+    find_ahead(search, &ahead);
 }
 
 void match_step(struct cursor *cursor) {
@@ -387,16 +401,18 @@ static void decide_single(const struct search *search, struct verdict *verdict) 
         verdict->monitor[verdict->monitors++] = matched;
 }
 
-void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
-                 struct verdict *verdict) {
+void match_query_ahead(const struct snapshot *snapshot, const struct name_key *qname, const struct match_ahead *ahead,
+                       const struct ip *client, uint32_t now, struct verdict *verdict) {
+    verdict_init(verdict, true);
+    bool client_rules = !prefix_table_is_empty(&snapshot->clients);
+    if (ahead->count == 0 && !client_rules)
+        return;
     struct search search;
     search.snapshot = snapshot;
     search.key = qname;
     search.client = client;
     search.now = now;
-    match_find(&search);
-    verdict_init(verdict, true);
-    bool client_rules = !prefix_table_is_empty(&snapshot->clients);
+    find_ahead(&search, ahead);
     if (search.cursors == 0 && !client_rules)
         return;
     if (search.cursors == 1 && search.cursor[0].end - search.cursor[0].at == 1 && !client_rules) {
@@ -414,6 +430,13 @@ void match_query(const struct snapshot *snapshot, const struct name_key *qname, 
     if (client_rules && client != NULL)
         phase.table = &snapshot->clients;
     decide(&search, &phase, verdict);
+}
+
+void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
+                 struct verdict *verdict) {
+    struct match_ahead ahead;
+    look_ahead(snapshot, qname, &ahead);
+    match_query_ahead(snapshot, qname, &ahead, client, now, verdict);
 }
 
 /* True if a rule covers one of the addresses, in force or not. */

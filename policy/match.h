@@ -37,18 +37,31 @@ struct verdict {
     struct matched monitor[MATCH_MONITORS_MAX];
 };
 
-/* Hints for who has several names to ask about: they decide nothing, and leaving them out changes no verdict. A look-up reads
- * memory twice, one read depending on the other: the filter's lines of the name, then, for a name that is listed, its bucket. Out
- * of ten million rules each waits for memory some 200 ns, longer than all that is computed. So ask for the filter of every name
- * first (match_prefetch), then for the buckets that it points to (match_prefetch_rules, which reads the filter), then call
- * match_query. */
-void match_prefetch(const struct snapshot *snapshot, const struct name_key *key);
-void match_prefetch_rules(const struct snapshot *snapshot, const struct name_key *key);
+/* A look-up that was begun: at which suffixes of the name a rule may stand, in labels, the most first. Visible because it lies in
+ * what a caller keeps of each name. */
+struct match_ahead {
+    uint8_t count;
+    uint8_t depth[NAME_LABELS_MAX + 1];
+};
+
+/* For who has several names to ask about. A look-up reads memory twice, one read depending on the other: the filter's lines of the
+ * name, then, for a name that is listed, its bucket. Out of ten million rules each waits for memory some 200 ns, longer than all
+ * that is computed. So, with the same snapshot and key:
+ *     match_prefetch        asks for the filter's lines; of all names first
+ *     match_is_likely       reads them: false if no domain rule covers the name; true says nothing
+ *     match_prefetch_rules  asks for the buckets, up to six lines in a row each; of few names at a time, or they wait for each
+ * other match_query_ahead     goes on from there */
+void match_prefetch(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead);
+bool match_is_likely(const struct snapshot *snapshot, const struct name_key *key, struct match_ahead *ahead);
+void match_prefetch_rules(const struct snapshot *snapshot, const struct name_key *key, const struct match_ahead *ahead);
 
 /* Phase one: client and domain rules on the query name, zones in order. `now`: wall-clock seconds, for `expires`. `client` NULL:
  * not known; only zones that hold for all are asked, and no client rules. */
 void match_query(const struct snapshot *snapshot, const struct name_key *qname, const struct ip *client, uint32_t now,
                  struct verdict *verdict);
+/* The same verdict, behind match_is_likely. */
+void match_query_ahead(const struct snapshot *snapshot, const struct name_key *qname, const struct match_ahead *ahead,
+                       const struct ip *client, uint32_t now, struct verdict *verdict);
 
 /* Phase two, one step of the CNAME chain. `name`: the name the chain has come to; `first`: it is the query name (its domain rules
  * were asked in phase one; only ip rules are asked); `addresses`: those found at this name (none unless it ends the chain).

@@ -15,9 +15,10 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "resolver/lock.h"
 
 enum {
     SHARD_BITS = 9, /* at 128M about 2,000 answers each: growing a table takes some 20 us */
@@ -48,7 +49,7 @@ struct slot {
 };
 
 struct shard {
-    _Alignas(64) pthread_mutex_t lock;
+    _Alignas(64) struct lock lock;
     /* Written under the lock; cache_prefetch reads them without it, and what it makes of an old value is a useless hint. */
     _Atomic(struct slot *) slots; /* capacity + SPILL, or NULL */
     _Atomic uint32_t capacity;
@@ -71,12 +72,6 @@ struct cache *cache_new(size_t octets) {
     if (!cache)
         return NULL;
     memset(cache, 0, sizeof(*cache));
-    pthread_mutexattr_t adaptive;
-    pthread_mutexattr_init(&adaptive);
-    pthread_mutexattr_settype(&adaptive, PTHREAD_MUTEX_ADAPTIVE_NP);
-    for (size_t i = 0; i < SHARDS; i++)
-        pthread_mutex_init(&cache->shards[i].lock, &adaptive);
-    pthread_mutexattr_destroy(&adaptive);
     atomic_init(&cache->limit, octets);
     return cache;
 }
@@ -107,7 +102,7 @@ static size_t shard_of(uint64_t hash) {
 
 static struct shard *shard_lock(struct cache *cache, uint64_t hash) {
     struct shard *shard = &cache->shards[shard_of(hash)];
-    pthread_mutex_lock(&shard->lock);
+    lock_take(&shard->lock);
     return shard;
 }
 
@@ -272,7 +267,7 @@ struct answer *cache_get(struct cache *cache, const struct cache_key *key, uint3
     } else if (slot) {
         expired = slot_remove(cache, shard, slot);
     }
-    pthread_mutex_unlock(&shard->lock);
+    lock_release(&shard->lock);
     if (expired)
         answer_unref(expired);
     return answer;
@@ -301,7 +296,7 @@ void cache_prefetch_answer(struct cache *cache, const struct cache_key *key) {
             break;
         }
     }
-    pthread_mutex_unlock(&shard->lock);
+    lock_release(&shard->lock);
 }
 
 enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_t now, struct answer **answer) {
@@ -318,14 +313,14 @@ enum cached cache_peek(struct cache *cache, const struct cache_key *key, uint32_
         if (cached != CACHED_NOT)
             *answer = answer_ref(slot->answer);
     }
-    pthread_mutex_unlock(&shard->lock);
+    lock_release(&shard->lock);
     return cached;
 }
 
 /* One answer fewer in this shard. False: it has none. */
 static bool evict_from(struct cache *cache, struct shard *shard) {
     struct answer *victim = NULL;
-    pthread_mutex_lock(&shard->lock);
+    lock_take(&shard->lock);
     if (shard_entries(shard) > 0) {
         while (!victim) {
             if (shard->hand >= slot_count(shard))
@@ -341,7 +336,7 @@ static bool evict_from(struct cache *cache, struct shard *shard) {
         COUNTER_ADD(shard->evicted, 1u);
         table_shrink(cache, shard);
     }
-    pthread_mutex_unlock(&shard->lock);
+    lock_release(&shard->lock);
     if (!victim)
         return false;
     answer_unref(victim);
@@ -388,7 +383,7 @@ void cache_put(struct cache *cache, const struct cache_key *key, struct answer *
     } else if (slot_insert(cache, shard, &entry) == 0) {
         answer_ref(answer);
     }
-    pthread_mutex_unlock(&shard->lock);
+    lock_release(&shard->lock);
     if (old)
         answer_unref(old);
     evict_excess(cache);
@@ -416,7 +411,7 @@ static size_t shard_flush(struct cache *cache, struct shard *shard, const struct
     struct answer *gone[FLUSH_BATCH];
     do {
         size_t count = 0;
-        pthread_mutex_lock(&shard->lock);
+        lock_take(&shard->lock);
         if (at > slot_count(shard) || capacity != shard->capacity)
             at = slot_count(shard);
         capacity = shard->capacity;
@@ -427,7 +422,7 @@ static size_t shard_flush(struct cache *cache, struct shard *shard, const struct
         }
         if (at == 0)
             table_shrink(cache, shard);
-        pthread_mutex_unlock(&shard->lock);
+        lock_release(&shard->lock);
         for (size_t i = 0; i < count; i++)
             answer_unref(gone[i]);
         flushed += count;
@@ -446,8 +441,6 @@ void cache_free(struct cache *cache) {
     if (!cache)
         return;
     cache_flush(cache, NULL);
-    for (size_t i = 0; i < SHARDS; i++)
-        pthread_mutex_destroy(&cache->shards[i].lock);
     free(cache);
 }
 

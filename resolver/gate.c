@@ -196,9 +196,13 @@ static uint32_t wall_seconds(const struct query_env *env) {
     return (uint32_t)(env->wall_us / 1000000);
 }
 
-enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key) {
+enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key, const struct match_ahead *ahead) {
     struct verdict verdict;
-    match_query(query->view->snapshot, key, &query->client.address, wall_seconds(env), &verdict);
+    const struct ip *client = &query->client.address;
+    if (ahead)
+        match_query_ahead(query->view->snapshot, key, ahead, client, wall_seconds(env), &verdict);
+    else
+        match_query(query->view->snapshot, key, client, wall_seconds(env), &verdict);
     query->blank = verdict.blank;
     /* The history is for what no rule matched in its time: the rest is in the hit log already. */
     if (verdict.monitors == 0 && (!verdict.decided || verdict.decision.action == ACTION_PASSTHRU))

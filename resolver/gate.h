@@ -13,8 +13,8 @@ enum gate {
     GATE_DECIDED, /* query->decision, query->via */
 };
 
-/* Phase one, on the query name. Sets query->blank. */
-enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key);
+/* Phase one, on the query name. Sets query->blank. `ahead`: what match_is_likely left, NULL if it wasn't asked. */
+enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key, const struct match_ahead *ahead);
 
 /* Phase two, over an answer that is the next link of the query's chain. On GATE_DECIDED *cnames says how many of the answer's
  * CNAMEs lead to the match. Remembers in the answer that it is blank, where it is and stands alone. */

@@ -10,7 +10,10 @@
 #include "resolver/gate.h"
 #include "resolver/reply.h"
 
-enum { LOCAL_ANSWER_MAX = 512 }; /* the longest question and a record of local.c */
+enum {
+    LOCAL_ANSWER_MAX = 512, /* the longest question and a record of local.c */
+    RULES_AHEAD = 4,        /* packets of a batch whose rules are on their way: more would wait for each other */
+};
 
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 
@@ -457,12 +460,17 @@ static enum query_wish send_fault(struct turn *turn, enum message_fault fault) {
     return fault == MESSAGE_DROP ? QUERY_DROP : send_reply(turn, reply_empty(&turn->reply, rcodes[fault], 0));
 }
 
-/* Policy first: an operator may list names that are served locally, too. Then what the cache said. */
-static enum query_wish begin(struct turn *turn, const struct name_key *key, struct answer *answer, enum cache_state state) {
+static void look_up_arrival(const struct query_env *env, struct arrival *arrival) {
+    arrival->answer = look(env, env->view, &arrival->cached, &arrival->state);
+    arrival->looked_up = true;
+}
+
+/* Policy first: an operator may list names that are served locally, too. Then what the cache says. */
+static enum query_wish begin(struct turn *turn, struct arrival *arrival) {
     struct query *query = turn->query;
     const struct question *question = &query->message->question;
     enum query_wish wish = QUERY_LOOK;
-    enum gate gate = gate_query(turn->env, query, key);
+    enum gate gate = gate_query(turn->env, query, &arrival->key, arrival->foreseen ? &arrival->ahead : NULL);
     query->policy_over = gate == GATE_OVER;
     if (gate == GATE_DECIDED && points_to_itself(query)) {
         query->policy_over = true;
@@ -473,13 +481,14 @@ static enum query_wish begin(struct turn *turn, const struct name_key *key, stru
             query->step = STEP_SIGNED;
     }
     if (wish != QUERY_LOOK || query->step == STEP_TARGET) {
-        if (answer)
-            answer_unref(answer);
+        if (arrival->answer)
+            answer_unref(arrival->answer);
         return wish == QUERY_LOOK ? run(turn, wish) : wish;
     }
     struct local local;
     if (local_find(query->view->config, &question->name, question->type, &local)) {
-        answer_unref(answer);
+        if (arrival->answer)
+            answer_unref(arrival->answer);
         if (query->step == STEP_SIGNED) { /* local data isn't signed */
             query->step = STEP_ANSWER;
             wish = apply(turn);
@@ -489,8 +498,10 @@ static enum query_wish begin(struct turn *turn, const struct name_key *key, stru
         stat_add(turn->env->stats, STAT_LOCAL, 1);
         return send_reply(turn, reply_local(&turn->reply, &local));
     }
+    if (!arrival->looked_up)
+        look_up_arrival(turn->env, arrival);
     question_copy(&query->ask.question, question);
-    return run(turn, consider(turn, answer, state));
+    return run(turn, consider(turn, arrival->answer, arrival->state));
 }
 
 /* The query will wait: what it needs must outlive packet and arrival. */
@@ -508,7 +519,7 @@ static bool known_blank(const struct view *view, const struct answer *answer) {
     return atomic_load_explicit(&answer->blank, memory_order_relaxed) == view->generation;
 }
 
-static enum query_wish answer_or_judge(struct turn *turn, const struct arrival *arrival) {
+static enum query_wish answer_or_judge(struct turn *turn, struct arrival *arrival) {
     struct query_env *env = turn->env;
     struct query *query = turn->query;
     struct answer *answer = arrival->answer;
@@ -520,11 +531,12 @@ static enum query_wish answer_or_judge(struct turn *turn, const struct arrival *
         answer_unref(answer);
         return wish;
     }
-    return begin(turn, &arrival->key, answer, arrival->state);
+    return begin(turn, arrival);
 }
 
 static void read_arrival(const struct query_env *env, struct arrival *arrival) {
     arrival->answer = NULL;
+    arrival->looked_up = arrival->foreseen = arrival->listed = false;
     arrival->fault = message_parse(&arrival->message, arrival->packet, arrival->length);
     const struct name *name = &arrival->message.question.name;
     if (arrival->fault != MESSAGE_OK)
@@ -533,23 +545,23 @@ static void read_arrival(const struct query_env *env, struct arrival *arrival) {
     arrival->cached = cache_key_of(&arrival->message.question, &arrival->key);
 }
 
-static void look_up_arrival(const struct query_env *env, struct arrival *arrival) {
-    if (LIKELY(arrival->fault == MESSAGE_OK))
-        arrival->answer = look(env, env->view, &arrival->cached, &arrival->state);
+/* --- packets that came together: step by step, all of them in each; every loop asks for the memory that the next one reads --- */
+
+static void foresee(const struct query_env *env, struct arrival *arrival) {
+    arrival->listed = match_is_likely(env->view->snapshot, &arrival->key, &arrival->ahead);
+    arrival->foreseen = true;
 }
 
-/* Step by step, all of them in each; every loop asks for the memory that the next one reads. */
-static void ahead_together(struct query_env *env, struct arrival *arrivals, unsigned count) {
-    const struct arrival *end = arrivals + count;
-    const struct snapshot *snapshot = env->view->snapshot;
+static void ask_for_rules(const struct query_env *env, const struct arrival *arrival) {
+    if (arrival->listed)
+        match_prefetch_rules(env->view->snapshot, &arrival->key, &arrival->ahead);
+}
+
+/* Asks the cache about all that aren't likely listed. Returns how many it had. */
+static unsigned look_up_together(const struct query_env *env, struct arrival *arrivals, const struct arrival *end) {
     unsigned found = 0;
     for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
-        read_arrival(env, arrival);
-        if (arrival->fault == MESSAGE_OK)
-            cache_prefetch_shard(env->cache, &arrival->cached);
-    }
-    for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
-        if (arrival->fault == MESSAGE_OK)
+        if (arrival->fault == MESSAGE_OK && !arrival->listed)
             cache_prefetch(env->cache, &arrival->cached);
     }
     for (struct arrival *arrival = arrivals; arrival < end && env->mostly_cached; arrival++) {
@@ -557,18 +569,44 @@ static void ahead_together(struct query_env *env, struct arrival *arrivals, unsi
             cache_prefetch_answer(env->cache, &arrival->cached);
     }
     for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
-        look_up_arrival(env, arrival);
-        if (arrival->fault != MESSAGE_OK)
+        if (arrival->fault != MESSAGE_OK || arrival->listed)
             continue;
+        look_up_arrival(env, arrival);
         found += arrival->answer != NULL;
-        if (!arrival->answer)
-            match_prefetch(snapshot, &arrival->key);
+        if (!arrival->answer && !arrival->foreseen)
+            match_prefetch(env->view->snapshot, &arrival->key, &arrival->ahead);
         gate_prefetch_asked(env, arrival->client, &arrival->message, &arrival->key);
     }
+    return found;
+}
+
+static void ahead_together(struct query_env *env, struct arrival *arrivals, unsigned count) {
+    const struct arrival *end = arrivals + count;
+    bool cache_first = env->mostly_cached;
     for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
-        if (arrival->fault == MESSAGE_OK && !arrival->answer)
-            match_prefetch_rules(snapshot, &arrival->key);
+        read_arrival(env, arrival);
+        arrival->behind = (unsigned)(end - arrival) - 1;
+        if (arrival->fault != MESSAGE_OK)
+            continue;
+        if (cache_first)
+            cache_prefetch_shard(env->cache, &arrival->cached);
+        else
+            match_prefetch(env->view->snapshot, &arrival->key, &arrival->ahead);
     }
+    for (struct arrival *arrival = arrivals; arrival < end && !cache_first; arrival++) {
+        if (arrival->fault != MESSAGE_OK)
+            continue;
+        foresee(env, arrival);
+        if (!arrival->listed)
+            cache_prefetch_shard(env->cache, &arrival->cached);
+    }
+    unsigned found = look_up_together(env, arrivals, end);
+    for (struct arrival *arrival = arrivals; arrival < end && cache_first; arrival++) {
+        if (arrival->fault == MESSAGE_OK && !arrival->answer)
+            foresee(env, arrival);
+    }
+    for (unsigned i = 0; i < count && i < RULES_AHEAD; i++)
+        ask_for_rules(env, &arrivals[i]);
     env->mostly_cached = 2 * found > count;
 }
 
@@ -578,7 +616,9 @@ void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count
         return;
     }
     read_arrival(env, arrivals);
-    look_up_arrival(env, arrivals);
+    arrivals->behind = 0;
+    if (LIKELY(arrivals->fault == MESSAGE_OK))
+        look_up_arrival(env, arrivals);
 }
 
 enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length) {
@@ -594,6 +634,8 @@ enum query_wish query_admit(struct query_env *env, struct arrival *arrival, stru
     query->via.length = 0;
     env->refresh = false;
     stat_add(env->stats, is_tcp(query) ? STAT_QUERIES_TCP : STAT_QUERIES_UDP, 1);
+    if (arrival->behind >= RULES_AHEAD)
+        ask_for_rules(env, arrival + RULES_AHEAD);
     struct turn turn;
     turn_init(&turn, env, query, out);
     bool whole = arrival->fault == MESSAGE_OK;
@@ -615,8 +657,7 @@ enum query_wish query_begin(struct query_env *env, const struct client *client, 
     arrival.client = client;
     arrival.packet = packet;
     arrival.length = length;
-    read_arrival(env, &arrival);
-    look_up_arrival(env, &arrival);
+    query_ahead(env, &arrival, 1);
     return query_admit(env, &arrival, query, out, out_length);
 }
 

@@ -62,7 +62,7 @@ struct query_env {
     uint64_t now_ms;    /* monotonic */
     uint64_t wall_us;   /* since 1970 */
     uint32_t *asked;    /* QUERY_ASKED hashes of who asked what lately, zero at first (history); NULL: no RECORD_ASKED */
-    bool mostly_cached; /* query_ahead's: most of the packets before were; then it pays to ask for answers ahead */
+    bool mostly_cached; /* query_ahead's: most of the packets before were; it chooses what to look at first */
     bool refresh;       /* a wish besides: see above */
     struct question refresh_question;
 };
@@ -108,18 +108,25 @@ struct arrival {
     size_t length;
     /* --- private to the machine --- */
     enum message_fault fault;
+    bool looked_up;  /* in the cache: state, answer */
+    bool foreseen;   /* of policy: ahead, listed */
+    bool listed;     /* perhaps */
+    unsigned behind; /* it, in the same batch */
     enum cache_state state;
     struct answer *answer;
     struct cache_key cached;
     struct message message;
+    struct match_ahead ahead;
     struct name_key key;
 };
 
 /* Takes packets that came together up to where policy would be asked. All are read before the first is looked up, and all looked
  * up before the caller admits the first: what one step reads from memory was asked for in the step before (cache_prefetch,
  * match_prefetch), so that the packets wait for memory together instead of one after another. For a packet by itself that would be
- * idle work, and isn't done. Nothing is decided here; the answers are those that query_begin gives, packet by packet.
- * Every arrival must be admitted, in the same turn of the loop: under the same view, at the same time. */
+ * idle work, and isn't done. Where most of the packets before were cached, cache goes before policy, so that the filter isn't read
+ * in vain; else policy before cache, so that names that are likely listed aren't looked up in vain. Nothing is decided here; the
+ * answers are those that query_begin gives, packet by packet. Every arrival must be admitted, in the same turn of the loop: under
+ * the same view, at the same time. */
 void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count);
 enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length);
 

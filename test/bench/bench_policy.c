@@ -17,7 +17,7 @@
 #include "policy/compile.h"
 #include "policy/match.h"
 
-enum { BATCH = 32, ZONES = 20, QUERIES = 1 << 19, NAME_ROOM = 64, SEED = 42, NOW = 1700000000 };
+enum { BATCH = 32, CLOSE = 4, ZONES = 20, QUERIES = 1 << 19, NAME_ROOM = 64, SEED = 42, NOW = 1700000000 };
 
 static uint64_t state;
 
@@ -163,6 +163,7 @@ static double time_matches(const struct snapshot *snapshot, const struct queries
 /* Names that came together, keyed, then asked for step by step, as a worker does with a batch of packets. */
 static double time_batches(const struct snapshot *snapshot, const struct queries *queries, size_t *decided) {
     static struct name_key keys[BATCH];
+    static struct match_ahead ahead[BATCH];
     struct verdict verdict;
     static const uint8_t CLIENT[4] = {10, 0, 0, 1};
     struct ip client = ip_from_v4(CLIENT);
@@ -171,12 +172,16 @@ static double time_batches(const struct snapshot *snapshot, const struct queries
     for (size_t i = 0; i < QUERIES; i += BATCH) {
         for (size_t j = 0; j < BATCH; j++) {
             name_key_init(&keys[j], queries->wire[i + j], queries->length[i + j], SEED);
-            match_prefetch(snapshot, &keys[j]);
+            match_prefetch(snapshot, &keys[j], &ahead[j]);
         }
         for (size_t j = 0; j < BATCH; j++)
-            match_prefetch_rules(snapshot, &keys[j]);
+            match_is_likely(snapshot, &keys[j], &ahead[j]);
+        for (size_t j = 0; j < CLOSE; j++)
+            match_prefetch_rules(snapshot, &keys[j], &ahead[j]);
         for (size_t j = 0; j < BATCH; j++) {
-            match_query(snapshot, &keys[j], &client, NOW, &verdict);
+            if (j + CLOSE < BATCH)
+                match_prefetch_rules(snapshot, &keys[j + CLOSE], &ahead[j + CLOSE]);
+            match_query_ahead(snapshot, &keys[j], &ahead[j], &client, NOW, &verdict);
             *decided += verdict.decided;
         }
     }

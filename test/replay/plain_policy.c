@@ -141,14 +141,25 @@ static struct asked ask(const struct snapshot *s, const struct name_key *key, co
     return a;
 }
 
-void match_prefetch(const struct snapshot *s, const struct name_key *key) {}
-
-void match_prefetch_rules(const struct snapshot *s, const struct name_key *key) {}
+void match_prefetch(const struct snapshot *s, const struct name_key *key, struct match_ahead *ahead) {}
 
 void match_query(const struct snapshot *s, const struct name_key *qname, const struct ip *client, uint32_t now, struct verdict *v) {
     struct asked a = ask(s, qname, client, now);
     a.client_rules = a.domain_rules = true;
     judge(&a, v);
+}
+
+bool match_is_likely(const struct snapshot *s, const struct name_key *key, struct match_ahead *ahead) {
+    struct verdict v;
+    match_query(s, key, NULL, 0, &v);
+    return !v.blank || v.protected_;
+}
+
+void match_prefetch_rules(const struct snapshot *s, const struct name_key *key, const struct match_ahead *ahead) {}
+
+void match_query_ahead(const struct snapshot *s, const struct name_key *qname, const struct match_ahead *ahead,
+                       const struct ip *client, uint32_t now, struct verdict *v) {
+    match_query(s, qname, client, now, v);
 }
 
 void match_answer(const struct snapshot *s, const struct name_key *name, bool first, const struct ip *addresses, size_t count,
