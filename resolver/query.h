@@ -125,7 +125,8 @@ struct arrival {
  * match_prefetch), so that the packets wait for memory together instead of one after another. For a packet by itself that would be
  * idle work, and isn't done. Where most of the packets before were cached, cache goes before policy, so that the filter isn't read
  * in vain; else policy before cache, so that names that are likely listed aren't looked up in vain. Nothing is decided here; the
- * answers are those that query_begin gives, packet by packet. Every arrival must be admitted, in the same turn of the loop: under
+ * answers are those that query_begin gives, packet by packet (only the one wish to prefetch an answer may come of another query for
+ * it). Every arrival must be admitted, in the same turn of the loop: under
  * the same view, at the same time. */
 void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count);
 enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length);
