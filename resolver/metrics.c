@@ -259,6 +259,9 @@ static void write_records(const struct metrics_input *input, FILE *out) {
     counter(out, "sundew_dnstap_frames_total", "Frames given to the dnstap collector.", writer->dnstap_sent);
     counter(out, "sundew_dnstap_frames_lost_total", "Frames that the dnstap collector could not take.", writer->dnstap_lost);
     gauge(out, "sundew_infected_clients", "Machines in the ledger.", (double)writer->clients);
+    gauge(out, "sundew_lease_holders", "Leases that are remembered: who held which address when.", (double)writer->lease_holders);
+    counter(out, "sundew_leases_refused_total", "Leases not remembered, because there are too many.", writer->leases_refused);
+    counter(out, "sundew_lease_lines_skipped_total", "Lines of the lease files that can't be read.", writer->lease_lines_skipped);
 }
 
 static void write_process(const struct process_figures *process, FILE *out) {

@@ -13,7 +13,8 @@ static json_t *hits;
 static char *written(const json_t *zones, const struct upstream_health *upstreams, size_t upstream_count) {
     static uint64_t counts[STAT_COUNT];
     static const struct cache_stats cache = {.entries = 3, .octets = 1024, .limit = 4096};
-    static const struct writer_stats writer = {.hits = 7};
+    static const struct writer_stats writer = {
+        .hits = 7, .clients = 11, .lease_holders = 13, .leases_refused = 17, .lease_lines_skipped = 19};
     static const struct snapshot_stats snapshot = {.rules = 5};
     char *text = NULL;
     size_t length = 0;
@@ -42,6 +43,10 @@ static void counts_are_exact(void **state) {
     char *text = written(NULL, NULL, 0);
     assert_non_null(strstr(text, "\nsundew_queries_total{transport=\"udp\"} 12345678901\n"));
     assert_non_null(strstr(text, "\nsundew_hit_records_total 7\n"));
+    assert_non_null(strstr(text, "\nsundew_infected_clients 11\n"));
+    assert_non_null(strstr(text, "\nsundew_lease_holders 13\n"));
+    assert_non_null(strstr(text, "\nsundew_leases_refused_total 17\n"));
+    assert_non_null(strstr(text, "\nsundew_lease_lines_skipped_total 19\n"));
     assert_non_null(strstr(text, "\nsundew_snapshot_info{id=\"0123456789abcdef\"} 1\n"));
     free(text);
 }
