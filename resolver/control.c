@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "resolver/acceptor.h"
 #include "resolver/command.h"
 #include "resolver/follow.h"
 #include "resolver/log.h"
@@ -31,7 +32,7 @@ struct caller {
 
 struct control {
     struct supervisor *supervisor;
-    uv_pipe_t pipe;
+    struct acceptor *acceptor;
     char *path;
     struct caller *callers;
     unsigned count;
@@ -221,24 +222,37 @@ static void on_read(uv_stream_t *pipe, ssize_t count, const uv_buf_t *data) {
     }
 }
 
-static void on_connection(uv_stream_t *pipe, int status) {
-    struct control *control = pipe->data;
-    struct caller *caller = status == 0 ? calloc(1, sizeof *caller) : NULL;
-    if (caller == NULL)
-        return;
-    uv_pipe_init(&control->supervisor->loop, &caller->pipe, 0);
+/* acceptor_user.take */
+static bool take_caller(void *context, int fd, const union peer *peer) {
+    struct control *control = context;
+    struct caller *caller = calloc(1, sizeof *caller);
+    char *line = malloc(CONTROL_LINE_MAX);
+    if (caller == NULL || line == NULL || uv_pipe_init(&control->supervisor->loop, &caller->pipe, 0) != 0) {
+        free(caller);
+        free(line);
+        close(fd);
+        return false;
+    }
     caller->pipe.data = caller;
     caller->control = control;
-    caller->line = malloc(CONTROL_LINE_MAX);
+    caller->line = line;
     caller->next = control->callers;
     caller->link = &control->callers;
     if (caller->next != NULL)
         caller->next->link = &caller->next;
     control->callers = caller;
     control->count++;
-    if (uv_accept(pipe, (uv_stream_t *)&caller->pipe) != 0 || caller->line == NULL || control->count > CONTROL_CLIENTS_MAX ||
-        uv_read_start((uv_stream_t *)&caller->pipe, on_room, on_read) != 0)
+    bool opened = uv_pipe_open(&caller->pipe, fd) == 0;
+    if (!opened)
+        close(fd);
+    if (!opened || control->count > CONTROL_CLIENTS_MAX || uv_read_start((uv_stream_t *)&caller->pipe, on_room, on_read) != 0)
         close_caller(caller);
+    return true;
+}
+
+/* acceptor_user.make_room: who is connected is being served, so that callers wait. */
+static bool make_room(void *context, int error) {
+    return false;
 }
 
 /* 0 if the path is free, after removing what a dead daemon left. */
@@ -264,13 +278,26 @@ static int clear_path(const char *path) {
 }
 
 static int listen_at(struct control *control) {
+    const struct acceptor_user user = {.take = take_caller, .make_room = make_room, .context = control};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     int rc = clear_path(control->path);
     if (rc != 0)
         return rc;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    memcpy(address.sun_path, control->path, strlen(control->path));
     mode_t mask = umask(0117); /* 0660 from the first moment */
-    rc = uv_pipe_bind(&control->pipe, control->path);
+    rc = bind(fd, (struct sockaddr *)&address, sizeof address) == 0 ? 0 : -errno;
     umask(mask);
-    return rc != 0 ? rc : uv_listen((uv_stream_t *)&control->pipe, BACKLOG, on_connection);
+    if (rc != 0) {
+        close(fd);
+        return rc;
+    }
+    control->acceptor = acceptor_new(&control->supervisor->loop, fd, BACKLOG, &user, &rc);
+    if (rc != 0)
+        unlink(control->path);
+    return rc;
 }
 
 int control_open(struct control **out, struct supervisor *supervisor, const char *path) {
@@ -279,8 +306,6 @@ int control_open(struct control **out, struct supervisor *supervisor, const char
         return -ENOMEM;
     control->supervisor = supervisor;
     control->path = strdup(path);
-    uv_pipe_init(&supervisor->loop, &control->pipe, 0);
-    control->pipe.data = control;
     *out = control;
     int rc = control->path != NULL ? listen_at(control) : -ENOMEM;
     if (rc != 0) {
@@ -294,7 +319,9 @@ void control_quiesce(struct control *control) {
     if (control == NULL || control->quiet)
         return;
     control->quiet = true;
-    uv_close((uv_handle_t *)&control->pipe, NULL); /* removes the file */
+    acceptor_close(control->acceptor);
+    if (control->path != NULL)
+        unlink(control->path);
     for (struct caller *caller = control->callers, *next; caller != NULL; caller = next) {
         next = caller->next;
         if (!caller->stopping && !caller->busy)

@@ -7,22 +7,24 @@
 #include <unistd.h>
 
 #include "hits/record.h"
+#include "resolver/acceptor.h"
+#include "resolver/log.h"
 #include "resolver/proxy.h"
 #include "resolver/query.h"
 
 enum {
-    FRAME = 2,        /* octets of the length before a message */
-    SWEEP_MS = 1000,  /* how often idle connections are looked for */
-    BACKLOG = 256,    /* connections that wait to be accepted */
-    CORK = 128 * 1024 /* answers of one read leave together */
+    FRAME = 2,             /* octets of the length before a message */
+    SWEEP_MS = 1000,       /* how often idle connections are looked for */
+    BACKLOG = 256,         /* connections that wait to be accepted */
+    CORK = 128 * 1024,     /* answers of one read leave together */
+    STARVED_SAY_MS = 60000 /* between two words on connections that can't be taken */
 };
 
-struct acceptor {
-    uv_tcp_t handle;
-    struct stream *stream;
-    struct acceptor *next;
+/* An address that is listened on. */
+struct door {
+    struct door *next;
+    struct acceptor *acceptor;
     struct sockaddr_storage address;
-    bool closing;
 };
 
 struct connection {
@@ -53,9 +55,10 @@ struct pending {
 
 struct stream {
     struct worker *worker;
-    struct acceptor *acceptors;
+    struct door *doors;
     struct connection *connections;
     unsigned count;
+    uint64_t say_starved_at;
     uv_timer_t sweep;
     struct connection *corked; /* whose answers stand in cork */
     size_t cork_length;
@@ -351,33 +354,30 @@ static bool admit(struct stream *stream, const struct ip *address) {
     return victim != NULL;
 }
 
-/* Who is at the other end. False if it has gone already. */
-static bool identify(struct connection *connection) {
-    union peer peer;
-    int length = sizeof peer;
-    if (uv_tcp_getpeername(&connection->handle, &peer.any, &length) != 0)
-        return false;
+static void identify(struct connection *connection, const union peer *peer) {
     connection->client.protocol = PROTOCOL_TCP;
-    bool v4 = peer.any.sa_family == AF_INET;
-    connection->sender = v4 ? ip_from_v4((const uint8_t *)&peer.v4.sin_addr) : ip_from_v6((const uint8_t *)&peer.v6.sin6_addr);
+    bool v4 = peer->any.sa_family == AF_INET;
+    connection->sender = v4 ? ip_from_v4((const uint8_t *)&peer->v4.sin_addr) : ip_from_v6((const uint8_t *)&peer->v6.sin6_addr);
     connection->client.address = connection->sender;
-    connection->client.port = ntohs(v4 ? peer.v4.sin_port : peer.v6.sin6_port);
-    return true;
+    connection->client.port = ntohs(v4 ? peer->v4.sin_port : peer->v6.sin6_port);
 }
 
-static void on_connection(uv_stream_t *handle, int status) {
-    struct acceptor *acceptor = handle->data;
-    struct stream *stream = acceptor->stream;
-    struct connection *connection = status == 0 ? calloc(1, sizeof *connection) : NULL;
+/* acceptor_user.take */
+static bool take_connection(void *context, int fd, const union peer *peer) {
+    struct stream *stream = context;
+    struct connection *connection = calloc(1, sizeof *connection);
     if (connection == NULL || uv_tcp_init(worker_loop(stream->worker), &connection->handle) != 0) {
         free(connection);
-        return;
+        close(fd);
+        return false;
     }
     connection->stream = stream;
     connection->handle.data = connection;
     connection->since = loop_now(stream);
-    bool welcome = uv_accept(handle, (uv_stream_t *)&connection->handle) == 0 && identify(connection) &&
-                   admit(stream, &connection->client.address);
+    identify(connection, peer);
+    bool opened = uv_tcp_open(&connection->handle, fd) == 0, welcome = opened && admit(stream, &connection->client.address);
+    if (!opened)
+        close(fd);
     connection->next = stream->connections;
     connection->link = &stream->connections;
     if (connection->next != NULL)
@@ -386,11 +386,29 @@ static void on_connection(uv_stream_t *handle, int status) {
     stream->count++;
     if (!welcome) {
         close_connection(connection);
-        return;
+        return true;
     }
     stat_add(worker_counters(stream->worker), STAT_TCP_CONNECTIONS, 1);
     uv_tcp_nodelay(&connection->handle, 1);
     resume(connection);
+    return true;
+}
+
+/* acceptor_user.make_room: a connection that is idle, and not since just now, makes room for those that wait. */
+static bool make_room(void *context, int error) {
+    struct stream *stream = context;
+    uint64_t now = loop_now(stream);
+    struct connection *victim = NULL;
+    if (now >= stream->say_starved_at) {
+        log_say(LOG_LEVEL_WARNING, "TCP connections have to wait: %s", strerror(-error));
+        stream->say_starved_at = now + STARVED_SAY_MS;
+    }
+    for (struct connection *c = stream->connections; c != NULL; c = c->next)
+        if (c->in_flight == 0 && c->writes == 0 && now - c->since >= STREAM_SPARED_MS)
+            victim = idler(victim, c);
+    if (victim != NULL)
+        close_connection(victim);
+    return victim != NULL;
 }
 
 static void on_sweep(uv_timer_t *timer) {
@@ -414,55 +432,41 @@ struct stream *stream_new(struct worker *worker) {
     return stream;
 }
 
-static void on_acceptor_closed(uv_handle_t *handle) {
-    struct acceptor *acceptor = handle->data;
-    for (struct acceptor **link = &acceptor->stream->acceptors; *link != NULL; link = &(*link)->next) {
-        if (*link == acceptor) {
-            *link = acceptor->next;
-            break;
-        }
-    }
-    free(acceptor);
-}
-
-static void close_acceptor(struct acceptor *acceptor) {
-    if (!acceptor->closing)
-        uv_close((uv_handle_t *)&acceptor->handle, on_acceptor_closed);
-    acceptor->closing = true;
+static void close_door(struct door **link) {
+    struct door *door = *link;
+    *link = door->next;
+    acceptor_close(door->acceptor);
+    free(door);
 }
 
 int stream_add(struct stream *stream, int fd, const struct sockaddr_storage *address) {
-    struct acceptor *acceptor = calloc(1, sizeof *acceptor);
-    int rc = acceptor != NULL ? uv_tcp_init(worker_loop(stream->worker), &acceptor->handle) : -ENOMEM;
-    if (rc != 0) {
-        free(acceptor);
+    const struct acceptor_user user = {.take = take_connection, .make_room = make_room, .context = stream};
+    struct door *door = malloc(sizeof *door);
+    int rc = -ENOMEM;
+    if (door == NULL) {
         close(fd);
         return rc;
     }
-    acceptor->stream = stream;
-    acceptor->address = *address;
-    acceptor->handle.data = acceptor;
-    acceptor->next = stream->acceptors;
-    stream->acceptors = acceptor;
-    rc = uv_tcp_open(&acceptor->handle, fd);
-    if (rc != 0)
-        close(fd);
+    *door = (struct door){stream->doors, acceptor_new(worker_loop(stream->worker), fd, BACKLOG, &user, &rc), *address};
+    if (rc == 0)
+        stream->doors = door;
     else
-        rc = uv_listen((uv_stream_t *)&acceptor->handle, BACKLOG, on_connection);
-    if (rc != 0)
-        close_acceptor(acceptor);
+        free(door);
     return rc;
 }
 
 void stream_remove(struct stream *stream, const struct sockaddr_storage *address) {
-    for (struct acceptor *acceptor = stream->acceptors; acceptor != NULL; acceptor = acceptor->next)
-        if (memcmp(&acceptor->address, address, sizeof *address) == 0)
-            close_acceptor(acceptor);
+    for (struct door **link = &stream->doors; *link != NULL;) {
+        if (memcmp(&(*link)->address, address, sizeof *address) == 0)
+            close_door(link);
+        else
+            link = &(*link)->next;
+    }
 }
 
 void stream_drain(struct stream *stream) {
-    for (struct acceptor *acceptor = stream->acceptors; acceptor != NULL; acceptor = acceptor->next)
-        close_acceptor(acceptor);
+    while (stream->doors != NULL)
+        close_door(&stream->doors);
     for (struct connection *c = stream->connections, *next; c != NULL; c = next) {
         next = c->next;
         c->ended = true;

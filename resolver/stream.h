@@ -3,7 +3,8 @@
  * A connection reads into a small buffer of its own; a message that doesn't fit is read past and gets FORMERR. It stops reading
  * while STREAM_IN_FLIGHT queries wait or the client doesn't take its answers, and is closed when nothing whole has come for
  * STREAM_IDLE_MS and nothing is owed. Where a limit is reached, a newcomer takes the place of the connection that has been idle
- * longest: the client's own at STREAM_PER_CLIENT, anybody's at STREAM_CONNECTIONS; where none is idle it is turned away. A
+ * longest: the client's own at STREAM_PER_CLIENT, anybody's at STREAM_CONNECTIONS; where none is idle it is turned away. Where the
+ * process has no descriptor or memory left, newcomers wait in the kernel's queue until one has been idle for STREAM_SPARED_MS. A
  * connection whose PROXY header has been read counts as its client's, not as the proxy's. The worker's thread. */
 #ifndef SUNDEW_RESOLVER_STREAM_H
 #define SUNDEW_RESOLVER_STREAM_H
@@ -14,6 +15,7 @@ enum {
     STREAM_CONNECTIONS = 1000,    /* per worker */
     STREAM_PER_CLIENT = 100,      /* per worker and client address */
     STREAM_IN_FLIGHT = 64,        /* queries of a connection that wait for upstream */
+    STREAM_SPARED_MS = 1000,      /* idle so long at least before it makes room for a lack of descriptors */
     STREAM_IDLE_MS = 10000,       /* what edns-tcp-keepalive promises (RFC 7828) */
     STREAM_MESSAGE_MAX = 4096,    /* octets of a query */
     STREAM_QUEUE_MAX = 256 * 1024 /* octets that a client may be behind before it is read no more; at 4 times that it is closed */

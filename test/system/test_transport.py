@@ -1,5 +1,5 @@
 """UDP and TCP as clients meet them: addresses, sizes, framing, pipelining, limits, access control, and packets that aren't queries."""
-import os, random, select, socket, struct, time, unittest
+import os, random, resource, select, socket, struct, time, unittest
 
 import sundew_test
 from sundew_test import FORMERR, NOERROR, NOTIMP, REFUSED, Message, frame, query, read_frame, udp_exchange, wait_for
@@ -184,6 +184,33 @@ class Tcp(sundew_test.Case):
             other.sendall(frame(query("evil.example")))
             self.assertEqual(Message(read_frame(other)).addresses(), ["127.0.0.3"])
         finally:
+            for s in connections:
+                s.close()
+
+    def test_descriptors_run_out(self):
+        """Connections wait until there are some again; UDP and the connections that are open go on."""
+        def limit(count):
+            resource.prlimit(self.sundewd.pid, resource.RLIMIT_NOFILE, (count, hard))
+
+        def answered(s):
+            s.sendall(frame(query("evil.example")))
+            return Message(read_frame(s)).addresses()
+        soft, hard = resource.prlimit(self.sundewd.pid, resource.RLIMIT_NOFILE)
+        connections = [self.sundewd.connect()]
+        try:
+            self.assertEqual(answered(connections[0]), ["127.0.0.3"])
+            limit(8)  # fewer than are open: none is left, not even one that was kept in reserve
+            connections += [self.sundewd.connect() for _ in range(20)]
+            wait_for("a complaint", lambda: "TCP connections have to wait: Too many open files" in self.sundewd.text())
+            for _ in range(40):  # every worker
+                self.assertEqual(self.sundewd.ask("evil.example").addresses(), ["127.0.0.3"])
+            limit(soft)
+            for s in connections[1:]:
+                s.settimeout(sundew_test.PATIENCE)
+                self.assertEqual(answered(s), ["127.0.0.3"])
+            self.assertEqual(self.sundewd.tool("status").returncode, 0)
+        finally:
+            limit(soft)
             for s in connections:
                 s.close()
 
