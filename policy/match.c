@@ -284,6 +284,14 @@ struct prefix_walk prefix_table_find(const struct prefix_table *table, const str
     return (struct prefix_walk){.nodes = table->v6_node, .node = find_v6(table, wide_key(key))};
 }
 
+/* Does a rule on a prefix go before the best so far? The longest first; of prefixes as long the lowest, which is compiled first, so
+ * that it doesn't depend on how upstream rotates the addresses. */
+static bool nearer_prefix(const struct candidate *best, uint16_t zone, unsigned length, uint32_t rule) {
+    if (zone != best->profile->zone)
+        return zone < best->profile->zone;
+    return length != best->length ? length > best->length : rule < best->rule;
+}
+
 /* The rule that goes first for any of the addresses in the first zone from `zone` on that has one. */
 static bool pick_prefix(const struct search *search, const struct prefix_table *table, enum trigger trigger,
                         const struct ip *addresses, size_t count, uint32_t zone, struct candidate *best) {
@@ -299,13 +307,10 @@ static bool pick_prefix(const struct search *search, const struct prefix_table *
                 const struct profile *profile = &snapshot->profiles[table->rule[j].profile];
                 if (profile->zone < zone || !in_force(search, profile, table->rule[j].expires))
                     continue;
-                bool better = !found || profile->zone < best->profile->zone ||
-                              (profile->zone == best->profile->zone && at->length > best->length);
-                if (better)
-                    *best = (struct candidate){.profile = profile,
-                                               .rule = (uint32_t)(first_rule + j),
-                                               .trigger = (uint8_t)trigger,
-                                               .length = at->length & 0xff};
+                uint32_t rule = (uint32_t)(first_rule + j);
+                if (!found || nearer_prefix(best, profile->zone, at->length & 0xff, rule))
+                    *best = (struct candidate){
+                        .profile = profile, .rule = rule, .trigger = (uint8_t)trigger, .length = at->length & 0xff};
                 found = true;
                 break;
             }

@@ -65,7 +65,7 @@ void match_query_ahead(const struct snapshot *snapshot, const struct name_key *q
 
 /* Phase two, one step of the CNAME chain. `name`: the name the chain has come to; `first`: it is the query name (its domain rules
  * were asked in phase one; only ip rules are asked); `addresses`: those found at this name (none unless it ends the chain).
- * Zones in order; within a zone domain, then ip (the longest prefix over all addresses). */
+ * Zones in order; within a zone domain, then ip (the longest prefix over all addresses, of several as long the lowest). */
 void match_answer(const struct snapshot *snapshot, const struct name_key *name, bool first, const struct ip *addresses,
                   size_t count, const struct ip *client, uint32_t now, struct verdict *verdict);
 

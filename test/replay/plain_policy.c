@@ -63,6 +63,14 @@ static unsigned nearness(const struct policy_rule *rule) {
                                            : rule->prefix.length;
 }
 
+/* Of rules as near: IPv4 before IPv6, the lowest prefix first. */
+static bool goes_before(const struct policy_rule *a, const struct policy_rule *b) {
+    if (nearness(a) != nearness(b) || a->trigger == TRIGGER_DOMAIN)
+        return nearness(a) > nearness(b);
+    const struct ip *x = &a->prefix.ip, *y = &b->prefix.ip;
+    return ip_is_v4(x) != ip_is_v4(y) ? ip_is_v4(x) : memcmp(x->bytes, y->bytes, sizeof x->bytes) < 0;
+}
+
 struct asked {
     const struct snapshot *s;
     struct name name;
@@ -110,7 +118,7 @@ static void judge(const struct asked *a, struct verdict *v) {
                 v->blank = false;
             if ((zone->has_client && !prefix_contains(&zone->client, a->client)) || (rule->expires && a->now >= rule->expires))
                 continue;
-            if (!best || rule->trigger < best->trigger || (rule->trigger == best->trigger && nearness(rule) > nearness(best)))
+            if (!best || rule->trigger < best->trigger || (rule->trigger == best->trigger && goes_before(rule, best)))
                 best = rule;
         }
         if (!best)

@@ -260,6 +260,7 @@ self.real.test CNAME self.real.test.
 128.1.zz.bad.db8.2001.rpz-ip CNAME *.
 48.zz.bad.db8.2001.rpz-ip CNAME .
 32.7.100.51.198.rpz-ip A 10.7.7.7
+32.79.113.0.203.rpz-ip A 10.7.7.8
 32.9.0.0.127.rpz-client-ip CNAME .
 32.8.0.0.127.rpz-client-ip CNAME rpz-passthru.
 32.6.0.0.127.rpz-client-ip CNAME garden.test.
@@ -280,6 +281,10 @@ vianodata CNAME nodata.listed.test.
 six AAAA 2001:db8:bad::1
 six2 AAAA 2001:db8:bad::2
 data4 A 198.51.100.7
+tie A 203.0.113.79
+tie A 198.51.100.7
+tie2 A 198.51.100.7
+tie2 A 203.0.113.79
 * A 192.0.2.222
 """, "listed.test.": "* A 192.0.2.51\n", "garden.test.": "@ A 192.0.2.80\n* A 192.0.2.81\n@ AAAA 2001:db8::80\n"}
 
@@ -422,7 +427,7 @@ class Interop(sundew_test.Case):
         upstream = self.nsd(TRUTH)
         theirs = self.start(bind_rpz(self.sub_folder("bind"), upstream))
         sundewd = self.daemon(upstream, workers=1, zones=[{"name": "rpz", "source": os.path.join(os.path.dirname(theirs.log), "rpz"), "format": "rpz"}])
-        real = "www bad pass drop4 two viabad viagone viadata vianodata six six2 data4 nx x.nx y.x.nx pass.nx below q.below drop tcp wall deepwall data a.data a.b.data self"
+        real = "www bad pass drop4 two viabad viagone viadata vianodata six six2 data4 tie tie2 nx x.nx y.x.nx pass.nx below q.below drop tcp wall deepwall data a.data a.b.data self"
         cases = [(f"{name}.real.test", kind, tcp, "127.0.0.1") for name in real.split() for kind in ("A", "AAAA", "TXT", "MX", "CNAME", "HTTPS") for tcp in (False, True)]
         cases += [(f"{name}.listed.test", kind, False, "127.0.0.1") for name in ("gone", "nodata", "data", "a.data", "other") for kind in ("A", "TXT")]
         cases += [(name, kind, False, f"127.0.0.{client}") for name in ("www.real.test", "nx.real.test", "bad.real.test") for kind in ("A", "TXT") for client in (5, 6, 8, 9)]

@@ -144,6 +144,12 @@ static const struct model_rule *best_domain(const struct model *model, int zone,
     return best;
 }
 
+static bool lower(const struct prefix *a, const struct prefix *b) {
+    if (ip_is_v4(&a->ip) != ip_is_v4(&b->ip))
+        return ip_is_v4(&a->ip);
+    return memcmp(a->ip.bytes, b->ip.bytes, sizeof a->ip.bytes) < 0;
+}
+
 static const struct model_rule *best_prefix(const struct model *model, int zone, enum trigger trigger, const struct ip *addresses,
                                             size_t count, const struct ip *client) {
     const struct model_rule *best = NULL;
@@ -155,6 +161,7 @@ static const struct model_rule *best_prefix(const struct model *model, int zone,
             if (rule->zone == zone && rule->rule.trigger == trigger && prefix_contains(&rule->rule.prefix, &addresses[a]) &&
                 in_force(model, rule, client) &&
                 (best == NULL || rule->rule.prefix.length > best->rule.prefix.length ||
+                 (rule->rule.prefix.length == best->rule.prefix.length && lower(&rule->rule.prefix, &best->rule.prefix)) ||
                  goes_before(model, i, (size_t)(best - model->rule))))
                 best = rule;
         }
