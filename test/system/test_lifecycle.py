@@ -1,5 +1,5 @@
 """The daemon's life: command line, --check, start, reload under load, signals, the end, and the feeder's death."""
-import json, os, shutil, signal, socket, subprocess, threading, time, unittest, unittest.mock
+import json, os, resource, shutil, signal, socket, subprocess, threading, time, unittest, unittest.mock
 
 import sundew_test
 from sundew_test import Message, frame, program, query, read_frame, wait_for
@@ -293,6 +293,13 @@ class Life(sundew_test.Case):
         sundewd.launch()
         wait_for("an answer", lambda: (lambda a: a and a.addresses() == ["127.0.0.3"])(sundewd.ask("evil.example", timeout=0.2)))
         self.assertEqual(len(wait_for("a feeder", sundewd.feeder_pid)), 1)
+
+    def test_descriptors_are_as_many_as_may_be(self):
+        sundewd = self.daemon(self.upstream, rules=["evil.example"], ready=False)
+        sundewd.end()
+        sundewd.arguments = ["sh", "-c", 'ulimit -H -n 4000; ulimit -S -n 100; exec "$0" -c "$1"', program("sundewd"), sundewd.path]
+        sundewd.launch()
+        wait_for("the limits", lambda: resource.prlimit(sundewd.pid, resource.RLIMIT_NOFILE) == (4000, 4000))
 
     def test_stop_command(self):
         sundewd = self.daemon(self.upstream)
