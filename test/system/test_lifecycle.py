@@ -297,7 +297,7 @@ class Life(sundew_test.Case):
     def test_descriptors_are_as_many_as_may_be(self):
         sundewd = self.daemon(self.upstream, rules=["evil.example"], ready=False)
         sundewd.end()
-        sundewd.arguments = ["sh", "-c", 'ulimit -H -n 4000; ulimit -S -n 100; exec "$0" -c "$1"', program("sundewd"), sundewd.path]
+        sundewd.arguments = ["sh", "-c", 'ulimit -S -n 100; ulimit -H -n 4000; exec "$0" -c "$1"', program("sundewd"), sundewd.path]
         sundewd.launch()
         wait_for("the limits", lambda: resource.prlimit(sundewd.pid, resource.RLIMIT_NOFILE) == (4000, 4000))
 
