@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "config/config.h"
@@ -55,16 +54,6 @@ static void fill_standard_descriptors(void) {
         close(fd);
 }
 
-/* A shell's usual 1024 would be fewer than TCP's connections and upstream's sockets may need; whoever starts us meant the other
- * limit to hold. */
-static void raise_descriptors(void) {
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
-    limit.rlim_cur = limit.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 int main(int argc, char **argv) {
     const char *given = NULL;
     bool check = false;
@@ -84,7 +73,6 @@ int main(int argc, char **argv) {
     const char *path = supervisor_config_path(given);
     if (check)
         return check_all(path);
-    raise_descriptors();
     struct config *config = config_load(path, on_fault, stderr);
     return config != NULL ? supervisor_run(given, config) : EXIT_FAILURE;
 }

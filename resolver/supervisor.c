@@ -21,8 +21,6 @@
 #include "resolver/reload.h"
 #include "resolver/web.h"
 
-enum { FILES_WANTED = 65536 };
-
 static const char system_config[] = "/etc/sundew/sundew.json";
 
 const char *supervisor_config_path(const char *given) {
@@ -343,15 +341,13 @@ static void tear_down(struct supervisor *supervisor) {
 
 /* --- the beginning --- */
 
+/* A shell's usual 1024 would be fewer than a thousand connections a worker and upstream's sockets may need. */
 static void raise_file_limit(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return;
-    rlim_t wanted = limit.rlim_max == RLIM_INFINITY || limit.rlim_max > FILES_WANTED ? FILES_WANTED : limit.rlim_max;
-    if (limit.rlim_cur < wanted) {
-        limit.rlim_cur = wanted;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* Creates the folder and those above it. */

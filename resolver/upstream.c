@@ -61,14 +61,11 @@ struct upstream {
 
 /* --- shared by all workers --- */
 
-/* Half of what the process may open, once its soft limit is what it is allowed to raise it to. */
+/* Half of what the process may open. */
 static size_t descriptor_budget(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 512;
-    struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-    if (limit.rlim_cur < limit.rlim_max && setrlimit(RLIMIT_NOFILE, &raised) == 0)
-        limit = raised;
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX / 2 : (size_t)limit.rlim_cur / 2;
 }
 
