@@ -53,22 +53,40 @@ void code_index_suffixes(struct code *code, uint64_t seed) {
     }
 }
 
-/* The dictionary's longest suffix of a name's last `labels` labels; 0 for none. */
-unsigned code_find_suffix(const struct code *code, const struct name_key *key, unsigned labels) {
-    for (unsigned k = labels < code->suffix_labels_max ? labels : code->suffix_labels_max; k > 0; k--) {
-        size_t length = (size_t)key->length - key->at[k];
-        for (size_t slot = key->hash[k] % CODE_SLOTS; code->slot[slot] != 0; slot = (slot + 1) % CODE_SLOTS) {
+/* True if the name's last `length` octets are this suffix. No call for one that fits a word, as most do. */
+static inline bool ends_with(const struct name *suffix, const struct name_key *key, size_t length) {
+    enum { WORD = 8 };
+    const uint8_t *wire = suffix->wire, *end = key->wire + key->length;
+    if (suffix->length != length)
+        return false;
+    if (length > WORD || key->length < WORD)
+        return memcmp(wire, end - length, length) == 0;
+    return (load8(wire) ^ load8(end - WORD) >> 8 * (WORD - length)) << 8 * (WORD - length) == 0;
+}
+
+static inline unsigned find_suffix(const struct code *code, const struct name_key *key, unsigned labels) {
+    unsigned k = labels < code->suffix_labels_max ? labels : code->suffix_labels_max;
+    for (const uint64_t *hash = &key->hash[k]; k > 0; k--, hash--) {
+        for (size_t slot = *hash % CODE_SLOTS; code->slot[slot] != 0; slot = (slot + 1) % CODE_SLOTS) {
             unsigned found = code->slot[slot];
-            if (code->suffix_hash[found] == key->hash[k] && code->suffix[found].length == length &&
-                memcmp(code->suffix[found].wire, key->wire + key->at[k], length) == 0)
+            if (code->suffix_hash[found] == *hash && ends_with(&code->suffix[found], key, (size_t)key->length - key->at[k]))
                 return found;
         }
     }
     return 0;
 }
 
+/* The dictionary's longest suffix of a name's last `labels` labels; 0 for none. */
+unsigned code_find_suffix(const struct code *code, const struct name_key *key, unsigned labels) {
+    return find_suffix(code, key, labels);
+}
+
 /* Bits, the first one highest; `pending` of them wait in the low end of `bits`, below what was written before. */
-enum { CODE_WORD = 64, CODE_LENGTHS = 1 << CODE_LENGTH_BITS };
+enum {
+    CODE_WORD = 64,
+    CODE_LENGTHS = 1 << CODE_LENGTH_BITS,
+    FILL = 0x7f << CODE_LENGTH_BITS | 7, /* as a symbol: behind it, an octet that was begun is full, or just not begun */
+};
 struct bit_writer {
     uint64_t bits;
     uint32_t pending; /* modulo CODE_WORD: what is above is left over from symbols */
@@ -105,20 +123,14 @@ static inline void put_four(struct bit_writer *writer, const uint32_t *symbol, c
     put_octets(writer);
 }
 
-static inline uint8_t *put_fill(struct bit_writer *writer) {
-    if (writer->pending > 0)
-        *writer->out++ = (uint8_t)(writer->bits << (8 - writer->pending) | 0xffu >> writer->pending);
-    return writer->out;
-}
-
 size_t code_encode(const struct code *code, const struct name_key *key, unsigned labels, uint8_t out[CODE_ROOM]) {
     struct bit_writer writer = {.out = out};
     const uint32_t *symbol = code->octets.symbol;
-    unsigned suffix = code_find_suffix(code, key, labels);
+    unsigned suffix = find_suffix(code, key, labels);
     unsigned last = suffix > 0 ? code->suffix[suffix].labels : 0;
     put_symbol(&writer, code->suffixes.symbol[suffix]);
+    const uint8_t *at = key->wire + key->at[labels];
     for (unsigned k = labels; k > last; k--) {
-        const uint8_t *at = key->wire + key->at[k];
         unsigned left = *at++;
         for (; left >= 4; left -= 4, at += 4)
             put_four(&writer, symbol, at);
@@ -129,13 +141,15 @@ size_t code_encode(const struct code *code, const struct name_key *key, unsigned
         }
         if (left % 2 != 0)
             put_symbol(&writer, symbol[at[left - 1]]);
+        at += left;
         if (k > last + 1) {
             put_symbol(&writer, symbol[CODE_MARK]);
             put_octets(&writer);
         }
     }
+    put_symbol(&writer, FILL);
     put_octets(&writer);
-    return (size_t)(put_fill(&writer) - out);
+    return (size_t)(writer.out - out);
 }
 
 struct bit_reader {

@@ -24,8 +24,7 @@ static inline uint32_t load4(const void *at) {
 }
 
 static inline uint64_t hash_fold(uint64_t a, uint64_t b) {
-    __uint128_t product = (__uint128_t)a * b;
-    return (uint64_t)product ^ (uint64_t)(product >> 64);
+    return (uint64_t)((__uint128_t)a * b >> 64) ^ a * b; /* written so because gcc 12 keeps a whole product in memory */
 }
 
 /* For tables in memory; never stored. */

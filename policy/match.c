@@ -25,6 +25,13 @@ static inline bool same_code(const uint8_t *stored, const uint8_t *fresh, size_t
     return (load8(stored) ^ load8(fresh)) << 8 * (8 - length) == 0;
 }
 
+uint64_t bucket_offset_wide(const struct bucket_view *view, uint32_t entry) {
+    uint64_t offset = 0;
+    for (uint32_t i = 0; i < entry; i++)
+        offset += bucket_length(view, i);
+    return offset;
+}
+
 /* True if the entry has the name of the one before it: no code, and at most its 4 octets of `expires`. */
 static inline bool shares_name(const struct snapshot *snapshot, const struct bucket_view *view, uint32_t entry) {
     return bucket_length(view, entry) <= 4 && bucket_code_length(view, entry, bucket_profile(snapshot, view, entry)) == 0;
@@ -121,24 +128,24 @@ static inline void look_ahead(const struct snapshot *snapshot, const struct name
     match_prefetch_rules(snapshot, key, ahead);
 }
 
+/* Has the cursor stand on the rules of one suffix; false if there are none. */
+static inline bool find_at(const struct search *search, unsigned depth, struct cursor *cursor) {
+    const struct snapshot *snapshot = search->snapshot;
+    uint64_t hash = search->key->hash[depth];
+    /* coded before the bucket is looked at: it is needed nearly always, and the bucket is still on its way */
+    uint8_t code[CODE_ROOM];
+    size_t code_length = code_encode(&snapshot->code, search->key, depth, code);
+    cursor->labels = (uint8_t)depth;
+    cursor->self = depth == search->key->labels;
+    return bucket_open(snapshot, block_of(snapshot, hash)->bucket, &cursor->view) &&
+           find_entry(snapshot, hash, code, code_length, cursor);
+}
+
 /* Fills in the cursors of the rules that are there, of those that may be. */
 static void find_ahead(struct search *search, const struct match_ahead *ahead) {
-    const struct snapshot *snapshot = search->snapshot;
-    const struct name_key *key = search->key;
     search->cursors = 0;
-    for (unsigned i = 0; i < ahead->count; i++) {
-        unsigned depth = ahead->depth[i];
-        uint64_t hash = key->hash[depth];
-        struct cursor *cursor = &search->cursor[search->cursors];
-        /* coded before the bucket is looked at: it is needed nearly always, and the bucket is still on its way */
-        uint8_t code[CODE_ROOM];
-        size_t code_length = code_encode(&snapshot->code, key, depth, code);
-        cursor->labels = (uint8_t)depth;
-        cursor->self = depth == key->labels;
-        if (bucket_open(snapshot, block_of(snapshot, hash)->bucket, &cursor->view) &&
-            find_entry(snapshot, hash, code, code_length, cursor))
-            search->cursors++;
-    }
+    for (unsigned i = 0; i < ahead->count; i++)
+        search->cursors += find_at(search, ahead->depth[i], &search->cursor[search->cursors]);
 }
 
 void match_find(struct search *search) {
@@ -199,10 +206,11 @@ bool snapshot_zone_admits(const struct snapshot *snapshot, const struct snapshot
 }
 
 /* True if the rule is in force for this client now. */
-static bool in_force(const struct search *search, const struct profile *profile, uint32_t expires) {
+static inline bool in_force(const struct search *search, const struct profile *profile, uint32_t expires) {
     if ((profile->flags & PROFILE_EXPIRES) && search->now >= expires)
         return false;
-    return snapshot_zone_admits(search->snapshot, &search->snapshot->zones[profile->zone], search->client);
+    const struct snapshot_zone *zone = &search->snapshot->zones[profile->zone];
+    return !zone->restricted || snapshot_zone_admits(search->snapshot, zone, search->client);
 }
 
 /* 0 for a rule that doesn't expire. */
@@ -379,7 +387,7 @@ static void decide(struct search *search, const struct phase *phase, struct verd
 }
 
 /* What match_is_protected and decide say of a single rule, without their loops: the usual hit. */
-static void decide_single(const struct search *search, struct verdict *verdict) {
+static inline void decide_single(const struct search *search, struct verdict *verdict) {
     const struct cursor *cursor = &search->cursor[0];
     const struct profile *profile = bucket_profile(search->snapshot, &cursor->view, cursor->at);
     if (profile == NULL || !match_holds((enum match)profile->match, cursor->self))
@@ -417,7 +425,10 @@ void match_query_ahead(const struct snapshot *snapshot, const struct name_key *q
     search.key = qname;
     search.client = client;
     search.now = now;
-    find_ahead(&search, ahead);
+    if (ahead->count == 1)
+        search.cursors = find_at(&search, ahead->depth[0], &search.cursor[0]);
+    else
+        find_ahead(&search, ahead);
     if (search.cursors == 0 && !client_rules)
         return;
     if (search.cursors == 1 && search.cursor[0].end - search.cursor[0].at == 1 && !client_rules) {

@@ -297,7 +297,16 @@ static inline uint64_t hash_join(uint64_t parent, uint64_t label) {
     return hash ^ hash >> 32;
 }
 
-static void hash_suffixes(struct name_key *key, const uint8_t *wire, size_t end, uint64_t seed) {
+void name_key_init(struct name_key *key, const uint8_t *wire, uint8_t length, uint64_t seed) {
+    key->wire = wire;
+    key->length = length;
+    uint8_t padded[8]; /* loads are of eight octets */
+    size_t end = length;
+    if (__builtin_expect(length < sizeof padded, 0)) {
+        memset(padded, 0, sizeof padded);
+        wire = memcpy(padded, wire, length);
+        end = sizeof padded;
+    }
     struct hash_seed secrets = {.first = seed ^ HASH_A, .second = hash_fold(seed ^ HASH_B, HASH_A)};
     uint8_t at[NAME_LABELS_MAX + 1];
     uint64_t label[NAME_LABELS_MAX + 1];
@@ -316,16 +325,4 @@ static void hash_suffixes(struct name_key *key, const uint8_t *wire, size_t end,
         key->hash[k] = hash;
         key->at[k] = at[labels - k];
     }
-}
-
-void name_key_init(struct name_key *key, const uint8_t *wire, uint8_t length, uint64_t seed) {
-    key->wire = wire;
-    key->length = length;
-    if (length >= 8) {
-        hash_suffixes(key, wire, length, seed);
-        return;
-    }
-    uint8_t padded[8] = {0};
-    memcpy(padded, wire, length);
-    hash_suffixes(key, padded, sizeof padded, seed);
 }

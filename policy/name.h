@@ -70,7 +70,8 @@ static inline void name_copy(struct name *to, const struct name *from) {
 static inline uint8_t *name_put(uint8_t *to, const uint8_t *from, size_t length) {
     enum { CHUNK = 16, HALF = 8 };
     if (length >= CHUNK) {
-        for (size_t at = 0; at < length - CHUNK; at += CHUNK)
+        memcpy(to, from, CHUNK);
+        for (size_t at = CHUNK; at < length - CHUNK; at += CHUNK)
             memcpy(to + at, from + at, CHUNK);
         memcpy(to + length - CHUNK, from + length - CHUNK, CHUNK); /* overlaps the one before */
     } else if (length >= HALF) {

@@ -118,26 +118,26 @@ static inline uint32_t bucket_code_length(const struct bucket_view *view, uint32
     return length > tail ? length - tail : 0;
 }
 
-static inline uint64_t sum_octets(uint64_t octets) {
-    uint64_t pairs = (octets & 0x00ff00ff00ff00ffu) + (octets >> 8 & 0x00ff00ff00ff00ffu);
-    return pairs * 0x0001000100010001u >> 48;
+/* Adds the octets by pairs, to four sums of 16 bits. */
+static inline uint64_t sum_pairs(uint64_t octets) {
+    return (octets & 0x00ff00ff00ff00ffu) + (octets >> 8 & 0x00ff00ff00ff00ffu);
 }
+
+/* The rare case of the following. */
+uint64_t bucket_offset_wide(const struct bucket_view *view, uint32_t entry);
 
 /* Where an entry's data begins; may lie outside data_size in a damaged file. */
 static inline uint64_t bucket_offset(const struct bucket_view *view, uint32_t entry) {
-    uint64_t offset = 0;
+    if (__builtin_expect(view->wide, 0))
+        return bucket_offset_wide(view, entry);
+    uint64_t pairs = 0; /* of up to 254 octets: none of its sums carries over, nor do all together */
     uint32_t i = 0;
-    if (!view->wide) {
-        for (; i + 8 <= entry; i += 8)
-            offset += sum_octets(load8(view->lengths + i));
-        /* the octets of the last word that belong to entries before this one */
-        if (i < entry)
-            offset += sum_octets(load8(view->lengths + i) << 8 * (8 - (entry - i)));
-        return offset;
-    }
-    for (; i < entry; i++)
-        offset += bucket_length(view, i);
-    return offset;
+    for (; i + 8 <= entry; i += 8)
+        pairs += sum_pairs(load8(view->lengths + i));
+    /* the octets of the last word that belong to entries before this one */
+    if (i < entry)
+        pairs += sum_pairs(load8(view->lengths + i) << 8 * (8 - (entry - i)));
+    return pairs * 0x0001000100010001u >> 48;
 }
 
 static inline uint32_t snapshot_expires(const struct bucket_view *view, uint64_t offset, uint32_t code_length) {
