@@ -110,9 +110,9 @@ void gate_tap(struct query_env *env, const struct query *query, const uint8_t *m
 }
 
 /* `cnames`: how many CNAMEs of the newest link lead to where they matched. */
-static void monitor_hits(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via,
-                         unsigned cnames) {
-    bool taps = verdict->monitors && gate_taps(query->view->config);
+static __attribute__((noinline)) void monitor_hits(struct query_env *env, struct query *query, const struct verdict *verdict,
+                                                   const struct name *via, unsigned cnames) {
+    bool taps = gate_taps(query->view->config);
     for (unsigned i = 0; i < verdict->monitors; i++) {
         put_record(env, query, RECORD_HIT, &verdict->monitor[i], via, RCODE_NOERROR);
         if (!taps || query->monitored == QUERY_MONITORS_MAX)
@@ -121,8 +121,7 @@ static void monitor_hits(struct query_env *env, struct query *query, const struc
         query->monitor[query->monitored].link = query->links ? (uint8_t)(query->links - 1) : 0;
         query->monitor[query->monitored++].cnames = (uint8_t)cnames;
     }
-    if (verdict->monitors)
-        stat_add(env->stats, STAT_MONITOR_HITS, verdict->monitors);
+    stat_add(env->stats, STAT_MONITOR_HITS, verdict->monitors);
 }
 
 void gate_hit(struct query_env *env, struct query *query, unsigned rcode) {
@@ -137,9 +136,11 @@ void gate_log_query(struct query_env *env, const struct query *query, unsigned r
 }
 
 /* Of client, name and hour. A client behind a trusted sender is told apart by its MAC. */
-static uint64_t asked_hash(const struct query_env *env, const struct client *client, const struct message *message,
-                           const struct name_key *key) {
+static uint64_t asked_hash(const struct query_env *env, const struct arrival *arrival) {
     static const uint64_t HOUR = UINT64_C(3600) * 1000000; /* us */
+    const struct client *client = arrival->client;
+    const struct message *message = &arrival->message;
+    const struct name_key *key = &arrival->key;
     uint64_t address[2];
     memcpy(address, client->address.bytes, sizeof address);
     if (message->has_mac && client->trusted) {
@@ -153,17 +154,18 @@ static uint64_t asked_hash(const struct query_env *env, const struct client *cli
     return hash ^ hash >> 29;
 }
 
-void gate_prefetch_asked(const struct query_env *env, const struct client *client, const struct message *message,
-                         const struct name_key *key) {
-    if (env->asked)
-        __builtin_prefetch(&env->asked[asked_hash(env, client, message, key) % QUERY_ASKED], 1);
+void gate_prefetch_asked(const struct query_env *env, struct arrival *arrival) {
+    if (!env->asked)
+        return;
+    arrival->asked = asked_hash(env, arrival);
+    __builtin_prefetch(&env->asked[arrival->asked % QUERY_ASKED], 1);
 }
 
 /* One record a client, name and hour, as far as a table of the latest hashes can tell. */
-void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key) {
+void gate_log_asked(struct query_env *env, const struct query *query, const struct arrival *arrival) {
     if (!env->asked)
         return;
-    uint64_t hash = asked_hash(env, &query->client, query->message, key);
+    uint64_t hash = arrival->asked ? arrival->asked : asked_hash(env, arrival);
     uint32_t *seen = &env->asked[hash % QUERY_ASKED], tag = (uint32_t)(hash >> 32);
     if (*seen == tag)
         return;
@@ -173,9 +175,10 @@ void gate_log_asked(struct query_env *env, const struct query *query, const stru
 
 /* --- the two phases --- */
 
-static enum gate judge(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via,
-                       unsigned cnames) {
-    monitor_hits(env, query, verdict, via, cnames);
+static inline enum gate judge(struct query_env *env, struct query *query, const struct verdict *verdict, const struct name *via,
+                              unsigned cnames) {
+    if (verdict->monitors)
+        monitor_hits(env, query, verdict, via, cnames);
     if (verdict->protected_)
         return GATE_OVER;
     if (!verdict->decided)
@@ -196,17 +199,18 @@ static uint32_t wall_seconds(const struct query_env *env) {
     return (uint32_t)(env->wall_us / 1000000);
 }
 
-enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key, const struct match_ahead *ahead) {
+enum gate gate_query(struct query_env *env, struct query *query, const struct arrival *arrival) {
     struct verdict verdict;
+    const struct snapshot *snapshot = query->view->snapshot;
     const struct ip *client = &query->client.address;
-    if (ahead)
-        match_query_ahead(query->view->snapshot, key, ahead, client, wall_seconds(env), &verdict);
+    if (arrival->foreseen)
+        match_query_ahead(snapshot, &arrival->key, &arrival->ahead, client, wall_seconds(env), &verdict);
     else
-        match_query(query->view->snapshot, key, client, wall_seconds(env), &verdict);
+        match_query(snapshot, &arrival->key, client, wall_seconds(env), &verdict);
     query->blank = verdict.blank;
     /* The history is for what no rule matched in its time: the rest is in the hit log already. */
     if (verdict.monitors == 0 && (!verdict.decided || verdict.decision.action == ACTION_PASSTHRU))
-        gate_log_asked(env, query, key);
+        gate_log_asked(env, query, arrival);
     return judge(env, query, &verdict, NULL, 0);
 }
 

@@ -13,8 +13,8 @@ enum gate {
     GATE_DECIDED, /* query->decision, query->via */
 };
 
-/* Phase one, on the query name. Sets query->blank. `ahead`: what match_is_likely left, NULL if it wasn't asked. */
-enum gate gate_query(struct query_env *env, struct query *query, const struct name_key *key, const struct match_ahead *ahead);
+/* Phase one, on the query name. Sets query->blank. */
+enum gate gate_query(struct query_env *env, struct query *query, const struct arrival *arrival);
 
 /* Phase two, over an answer that is the next link of the query's chain. On GATE_DECIDED *cnames says how many of the answer's
  * CNAMEs lead to the match. Remembers in the answer that it is blank, where it is and stands alone. */
@@ -33,9 +33,8 @@ void gate_tap(struct query_env *env, const struct query *query, const uint8_t *m
 
 /* Records for log.queries, and for the history (gate_query does so for what no rule matches; nothing where the history is off). */
 void gate_log_query(struct query_env *env, const struct query *query, unsigned rcode);
-void gate_log_asked(struct query_env *env, const struct query *query, const struct name_key *key);
-/* A hint: asks for the memory that gate_log_asked will read for this client and question. */
-void gate_prefetch_asked(const struct query_env *env, const struct client *client, const struct message *message,
-                         const struct name_key *key);
+void gate_log_asked(struct query_env *env, const struct query *query, const struct arrival *arrival);
+/* A hint: asks for the memory that gate_log_asked will read for this arrival. */
+void gate_prefetch_asked(const struct query_env *env, struct arrival *arrival);
 
 #endif

@@ -108,7 +108,9 @@ static enum message_fault read_additional(struct message *message, const uint8_t
 
 /* Types that are no data type (RFC 6895 section 3.1): transfers are refused, ANY is asked for, the others stand in no question
  * (RFC 9824 says so of the first, NXNAME). */
-static enum message_fault check_type(uint16_t type) {
+static inline enum message_fault check_type(uint16_t type) {
+    if (type > 0 && type < TYPE_OPT) /* nearly always */
+        return MESSAGE_OK;
     switch (type) {
     case TYPE_AXFR:
     case TYPE_IXFR:

@@ -52,17 +52,26 @@ static void drop_links(struct query *query) {
     query->links = 0;
 }
 
+/* What is recorded of a reply, where queries are logged or tapped. */
+static __attribute__((noinline)) void note_reply(const struct turn *turn, unsigned rcode) {
+    const struct query *query = turn->query;
+    const struct config *config = query->view->config;
+    if (!query->message->question_length)
+        return;
+    if (config->log.queries)
+        gate_log_query(turn->env, query, rcode);
+    if (gate_taps(config) && (query->hit || query->monitored || config->dnstap.responses))
+        gate_tap(turn->env, query, turn->reply.out, turn->length);
+}
+
 /* A reply of this length was written. */
-static enum query_wish send_reply(struct turn *turn, size_t length) {
+static inline enum query_wish send_reply(struct turn *turn, size_t length) {
+    const struct config *config = turn->query->view->config;
     unsigned rcode = turn->reply.out[3] & FLAG_RCODE;
     turn->length = length;
     stat_add(turn->env->stats, STAT_RCODE_0 + rcode, 1);
-    const struct config *config = turn->query->view->config;
-    if (config->log.queries && turn->query->message->question_length)
-        gate_log_query(turn->env, turn->query, rcode);
-    if (gate_taps(config) && (turn->query->hit || turn->query->monitored || config->dnstap.responses) &&
-        turn->query->message->question_length)
-        gate_tap(turn->env, turn->query, turn->reply.out, length);
+    if (config->log.queries || gate_taps(config))
+        note_reply(turn, rcode);
     return QUERY_REPLY;
 }
 
@@ -229,7 +238,7 @@ static void tap_dropped(struct turn *turn) {
 }
 
 /* Does what query->decision says. QUERY_LOOK: resolution goes on. */
-static enum query_wish apply(struct turn *turn) {
+static inline enum query_wish apply(struct turn *turn) {
     struct query *query = turn->query;
     switch ((enum action)query->decision.action) {
     case ACTION_DROP:
@@ -460,6 +469,11 @@ static enum query_wish send_fault(struct turn *turn, enum message_fault fault) {
     return fault == MESSAGE_DROP ? QUERY_DROP : send_reply(turn, reply_empty(&turn->reply, rcodes[fault], 0));
 }
 
+/* Before the cache is asked in whatever way. */
+static void make_cache_key(struct arrival *arrival) {
+    arrival->cached = cache_key_of(&arrival->message.question, &arrival->key);
+}
+
 static void look_up_arrival(const struct query_env *env, struct arrival *arrival) {
     arrival->answer = look(env, env->view, &arrival->cached, &arrival->state);
     arrival->looked_up = true;
@@ -470,7 +484,7 @@ static enum query_wish begin(struct turn *turn, struct arrival *arrival) {
     struct query *query = turn->query;
     const struct question *question = &query->message->question;
     enum query_wish wish = QUERY_LOOK;
-    enum gate gate = gate_query(turn->env, query, &arrival->key, arrival->foreseen ? &arrival->ahead : NULL);
+    enum gate gate = gate_query(turn->env, query, arrival);
     query->policy_over = gate == GATE_OVER;
     if (gate == GATE_DECIDED && points_to_itself(query)) {
         query->policy_over = true;
@@ -498,8 +512,10 @@ static enum query_wish begin(struct turn *turn, struct arrival *arrival) {
         stat_add(turn->env->stats, STAT_LOCAL, 1);
         return send_reply(turn, reply_local(&turn->reply, &local));
     }
-    if (!arrival->looked_up)
+    if (!arrival->looked_up) {
+        make_cache_key(arrival);
         look_up_arrival(turn->env, arrival);
+    }
     question_copy(&query->ask.question, question);
     return run(turn, consider(turn, arrival->answer, arrival->state));
 }
@@ -526,7 +542,7 @@ static enum query_wish answer_or_judge(struct turn *turn, struct arrival *arriva
     if (LIKELY(answer && arrival->state == CACHE_FRESH && !(answer->flags & (ANSWER_FAILURE | ANSWER_PARTIAL)) &&
                known_blank(query->view, answer) && !match_has_client_rules(query->view->snapshot))) {
         stat_add(env->stats, STAT_CACHE_HITS, 1);
-        gate_log_asked(env, query, &arrival->key);
+        gate_log_asked(env, query, arrival);
         enum query_wish wish = send_reply(turn, reply_answer(&turn->reply, answer, age_of(env, answer), false));
         answer_unref(answer);
         return wish;
@@ -536,16 +552,20 @@ static enum query_wish answer_or_judge(struct turn *turn, struct arrival *arriva
 
 static void read_arrival(const struct query_env *env, struct arrival *arrival) {
     arrival->answer = NULL;
+    arrival->asked = 0;
     arrival->looked_up = arrival->foreseen = arrival->listed = false;
     arrival->fault = message_parse(&arrival->message, arrival->packet, arrival->length);
     const struct name *name = &arrival->message.question.name;
-    if (arrival->fault != MESSAGE_OK)
-        return;
-    name_key_init(&arrival->key, name->wire, name->length, env->view->seed);
-    arrival->cached = cache_key_of(&arrival->message.question, &arrival->key);
+    if (arrival->fault == MESSAGE_OK)
+        name_key_init(&arrival->key, name->wire, name->length, env->view->seed);
 }
 
 /* --- packets that came together: step by step, all of them in each; every loop asks for the memory that the next one reads --- */
+
+static void aim_at_cache(const struct query_env *env, struct arrival *arrival) {
+    make_cache_key(arrival);
+    cache_prefetch_shard(env->cache, &arrival->cached);
+}
 
 static void foresee(const struct query_env *env, struct arrival *arrival) {
     arrival->listed = match_is_likely(env->view->snapshot, &arrival->key, &arrival->ahead);
@@ -575,7 +595,7 @@ static unsigned look_up_together(const struct query_env *env, struct arrival *ar
         found += arrival->answer != NULL;
         if (!arrival->answer && !arrival->foreseen)
             match_prefetch(env->view->snapshot, &arrival->key, &arrival->ahead);
-        gate_prefetch_asked(env, arrival->client, &arrival->message, &arrival->key);
+        gate_prefetch_asked(env, arrival);
     }
     return found;
 }
@@ -583,13 +603,14 @@ static unsigned look_up_together(const struct query_env *env, struct arrival *ar
 static void ahead_together(struct query_env *env, struct arrival *arrivals, unsigned count) {
     const struct arrival *end = arrivals + count;
     bool cache_first = env->mostly_cached;
+    unsigned behind = count;
     for (struct arrival *arrival = arrivals; arrival < end; arrival++) {
         read_arrival(env, arrival);
-        arrival->behind = (unsigned)(end - arrival) - 1;
+        arrival->behind = --behind;
         if (arrival->fault != MESSAGE_OK)
             continue;
         if (cache_first)
-            cache_prefetch_shard(env->cache, &arrival->cached);
+            aim_at_cache(env, arrival);
         else
             match_prefetch(env->view->snapshot, &arrival->key, &arrival->ahead);
     }
@@ -598,14 +619,14 @@ static void ahead_together(struct query_env *env, struct arrival *arrivals, unsi
             continue;
         foresee(env, arrival);
         if (!arrival->listed)
-            cache_prefetch_shard(env->cache, &arrival->cached);
+            aim_at_cache(env, arrival);
     }
     unsigned found = look_up_together(env, arrivals, end);
     for (struct arrival *arrival = arrivals; arrival < end && cache_first; arrival++) {
         if (arrival->fault == MESSAGE_OK && !arrival->answer)
             foresee(env, arrival);
     }
-    for (unsigned i = 0; i < count && i < RULES_AHEAD; i++)
+    for (unsigned i = 0; i < RULES_AHEAD && i < count; i++)
         ask_for_rules(env, &arrivals[i]);
     env->mostly_cached = 2 * found > count;
 }
@@ -617,8 +638,10 @@ void query_ahead(struct query_env *env, struct arrival *arrivals, unsigned count
     }
     read_arrival(env, arrivals);
     arrivals->behind = 0;
-    if (LIKELY(arrivals->fault == MESSAGE_OK))
+    if (LIKELY(arrivals->fault == MESSAGE_OK)) {
+        make_cache_key(arrivals);
         look_up_arrival(env, arrivals);
+    }
 }
 
 enum query_wish query_admit(struct query_env *env, struct arrival *arrival, struct query *query, uint8_t *out, size_t *out_length) {
@@ -639,7 +662,7 @@ enum query_wish query_admit(struct query_env *env, struct arrival *arrival, stru
     struct turn turn;
     turn_init(&turn, env, query, out);
     bool whole = arrival->fault == MESSAGE_OK;
-    if (gate_taps(query->view->config) && query->view->config->dnstap.queries && whole)
+    if (query->view->config->dnstap.queries && gate_taps(query->view->config) && whole)
         gate_tap(env, query, arrival->packet, arrival->length);
     enum query_wish wish = LIKELY(whole) ? answer_or_judge(&turn, arrival) : send_fault(&turn, arrival->fault);
     if (wish == QUERY_ASK) {

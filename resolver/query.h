@@ -115,6 +115,7 @@ struct arrival {
     enum cache_state state;
     struct answer *answer;
     struct cache_key cached;
+    uint64_t asked; /* gate.c's hash of who asks what; 0: not known yet */
     struct message message;
     struct match_ahead ahead;
     struct name_key key;

@@ -33,8 +33,8 @@ static uint8_t *put_option(uint8_t *p, unsigned code, unsigned value) {
 }
 
 /* Header and OPT around what stands between; returns the whole length. */
-static size_t seal(const struct reply *reply, size_t at, unsigned flags, unsigned ancount, unsigned nscount, unsigned rcode,
-                   unsigned ede) {
+static inline size_t seal(const struct reply *reply, size_t at, unsigned flags, unsigned ancount, unsigned nscount, unsigned rcode,
+                          unsigned ede) {
     const struct message *message = reply->message;
     uint8_t *out = reply->out;
     size_t opt = opt_octets(reply, ede);
@@ -62,7 +62,7 @@ static size_t seal(const struct reply *reply, size_t at, unsigned flags, unsigne
     return at + opt;
 }
 
-static size_t put_question(const struct reply *reply) {
+static inline size_t put_question(const struct reply *reply) {
     name_put(reply->out + WIRE_HEADER, reply->packet + WIRE_HEADER, reply->message->question_length);
     return WIRE_HEADER + reply->message->question_length;
 }
@@ -106,7 +106,7 @@ size_t reply_policy(const struct reply *reply, const struct answer_bytes *bytes,
     if (at + bytes->length + opt_octets(reply, ede) > limit_of(reply))
         return reply->tcp ? reply_empty(reply, RCODE_SERVFAIL, 0) : reply_truncated(reply);
     if (bytes->length) {
-        memcpy(reply->out + at, bytes->bytes, bytes->length);
+        name_put(reply->out + at, bytes->bytes, bytes->length);
         if (bytes->nscount)
             wire_set16(reply->out + at, 0xC000U | (unsigned)owner);
     }
