@@ -62,7 +62,7 @@ void ring_free(struct ring *ring) {
 }
 
 /* Octets that a record of this kind must leave free: what an operator waits for goes before what is only remembered. */
-static size_t room_to_leave(const struct ring *ring, uint8_t kind) {
+static size_t room_to_leave(const struct ring *ring, enum record_kind kind) {
     switch (kind) {
     case RECORD_RELEASE:
         return 0;
