@@ -202,7 +202,33 @@ def check_keys(root):
     notes.append(f"configuration keys: {len(rows)}, all documented" if rows.keys() == items.keys() else "")
 
 
-CHECKS = [check_arrows, check_headers, check_sizes, check_text, check_format, check_manuals, check_keys]
+def check_options(root):
+    """The tool's help and sundew(1) know its options, sundew(1) the commands of the control socket."""
+    if not os.path.exists(os.path.join(root, "tool/main.c")):
+        return
+    help_text, page = read(root, "tool/main.c"), read(root, "doc/sundew.1").replace(r"\-", "-")
+    rows = dict(re.findall(r'\{"(\w+)", "((?:[^"\\]|\\.)*)"', help_text))
+    options = set()
+    for path in files(root, ".c", folders=["tool"]):
+        text = read(root, path)
+        compared = re.findall(r'strcmp\(argv\[\w+\], "(--?[a-z]+)"\)', text)
+        for listed in re.findall(r"options\[\] = \{([^}]*)\}", text):
+            compared += re.findall(r'"(--?[a-z]+)"', listed)
+        options.update((path, option) for option in compared if option not in ("--", "-h"))
+    for path, option in sorted(options):
+        command = os.path.basename(path)[:-2]
+        if not re.search(re.escape(option) + r"\b", rows.get(command, help_text.split("static int help", 1)[-1].split("}", 1)[0])):
+            yield f"{path}: {option} isn't in the help of {command}"
+        if f"Fl {option[1:]}" not in page:
+            yield f"{path}: {option} isn't in doc/sundew.1"
+    table = re.findall(r'\{"([a-z]+)", run_\w+\}', read(root, "resolver/command.c"))
+    for command in table:
+        if not re.search(rf"^\.It Ic {command} Ta", page, re.M):
+            yield f"resolver/command.c: {command} isn't among the control protocol's commands in doc/sundew.1"
+    notes.append(f"options of sundew: {len(options)}, commands of the control socket: {len(table)}")
+
+
+CHECKS = [check_arrows, check_headers, check_sizes, check_text, check_format, check_manuals, check_keys, check_options]
 
 
 def main(root):

@@ -81,6 +81,18 @@ class Broken(unittest.TestCase):
         self.put("doc/sundew.json.5", ".It Ic a\nText.\nDefault:\nfalse.\n.It Ic d\nText.\n")
         self.expect(lint.check_keys, "does not document b[].c", "documents d", "default is true, the page says false")
 
+    def test_options(self):
+        self.put("tool/main.c", '{"hits", "[-f] [--since T]", "x"},\nstatic int help(void) {\n    puts("--json");\n}\n'
+                                'if (strcmp(argv[at], "--json") == 0) ;\n')
+        self.put("tool/hits.c", 'options[] = {"--since"};\nif (strcmp(argv[i], "-f") == 0) ;\n')
+        self.put("resolver/command.c", '{"status", run_status}, {"hits", run_hits},\n')
+        self.put("doc/sundew.1", ".Fl -json\n.Fl f\n.Fl -since\n.It Ic status Ta\n.It Ic hits Ta since\n")
+        self.expect(lint.check_options)
+        self.put("tool/hits.c", 'options[] = {"--since", "--json"};\nif (strcmp(argv[i], "--all") == 0) ;\n')
+        self.put("resolver/command.c", '{"status", run_status}, {"hours", run_hours},\n')
+        self.expect(lint.check_options, "--all isn't in the help of hits", "--all isn't in doc/sundew.1",
+                    "--json isn't in the help of hits", "hours isn't among")
+
 
 if __name__ == "__main__":
     unittest.main()
