@@ -24,8 +24,8 @@ struct pending {
     int error;        /* UDP: why it is on carrier_host.unsendable */
     uint16_t id;
     bool edns;
-    bool sent;   /* UDP: off carrier_host.unsent; TCP: written to the connection */
-    bool reused; /* TCP: the connection had carried a reply before; if it breaks, that says nothing about the server */
+    bool sent;    /* UDP: off carrier_host.unsent; TCP: written to the connection */
+    bool excused; /* TCP, when it failed: others' queries may be why the connection broke, not this one, nor the server's state */
 };
 
 /* What all of one worker's carriers share. */

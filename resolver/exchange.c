@@ -305,8 +305,8 @@ static void on_failed(struct pending *pending, int error) {
         settle_if_quiet(exchange);
         return;
     }
-    if (via == VIA_TCP && pending->reused && !choice->tcp_again) {
-        choice->tcp_again = true;
+    if (via == VIA_TCP && pending->excused && choice->tcp_again < EXCHANGE_TCP_AGAIN) {
+        choice->tcp_again++;
         if (try_choice(exchange, index, VIA_TCP))
             return;
     }

@@ -20,6 +20,7 @@ enum {
     EXCHANGE_LINGER_MS = 1000,
     EXCHANGE_LANES = 8, /* servers considered for one question: the best */
     EXCHANGE_TRIES = 8,
+    EXCHANGE_TCP_AGAIN = 8, /* a server that takes one query a connection answers TCP_CONNECTIONS of those that wait each time */
     FAILURE_SILENT_S =
         1, /* how long it is remembered that no server was to be had (RFC 9520: at least 1 s): recovery is seen soon */
     FAILURE_REFUSED_S = 5, /* and that servers refused, or failed themselves */
@@ -39,9 +40,9 @@ struct attempt {
 struct choice {
     struct lane *lane;
     uint8_t tries;
-    bool spent;     /* it refused, or isn't reachable: not asked again for this question */
-    bool plain;     /* without EDNS from now on */
-    bool tcp_again; /* a reused connection broke once */
+    uint8_t tcp_again; /* it was excused so many times (carrier.h) */
+    bool spent;        /* it refused, or isn't reachable: not asked again for this question */
+    bool plain;        /* without EDNS from now on */
 };
 
 /* What the exchanges of one worker share. `carriers` comes first: carriers call back with it. */

@@ -11,10 +11,13 @@ struct tcp_connection {
     uv_tcp_t tcp;
     uv_connect_t connect;
     struct upstream_tcp *owner;
+    struct tcp_connection *next, **link; /* the owner's */
     struct pending *pending;
     uint64_t active_ms; /* last sign of life, or last query when there was none pending */
     bool open;          /* connected */
-    bool served;        /* a reply came over it */
+    unsigned carried;   /* queries */
+    unsigned served;    /* replies that came over it */
+    bool owing;         /* when the last one came, others were still awaited */
     size_t have;        /* octets in buffer */
     uint8_t buffer[FRAME_MAX];
 };
@@ -39,10 +42,26 @@ static void on_closed(uv_handle_t *handle) {
 }
 
 static void close_connection(struct tcp_connection *connection) {
-    if (connection->owner->connection == connection)
-        connection->owner->connection = NULL;
+    *connection->link = connection->next;
+    if (connection->next)
+        connection->next->link = connection->link;
     connection->owner->host->descriptors--;
     uv_close((uv_handle_t *)&connection->tcp, on_closed);
+}
+
+static bool is_full(const struct tcp_connection *connection) {
+    const struct upstream_tcp *tcp = connection->owner;
+    return tcp->quota > 0 && connection->carried >= tcp->quota && uv_now(tcp->host->loop) < tcp->quota_ms;
+}
+
+/* The server closed the connection while replies were awaited. Had it been idle before, that was bad luck; else it is its way. With
+ * no reply at all it may have been one that the closing overtook: what a server hasn't read makes its system reset a connection. */
+static void learn_quota(const struct tcp_connection *connection) {
+    struct upstream_tcp *tcp = connection->owner;
+    if (connection->served > 0 ? !connection->owing : connection->carried < 2)
+        return;
+    tcp->quota = connection->served > 0 ? connection->served : 1;
+    tcp->quota_ms = uv_now(tcp->host->loop) + TCP_QUOTA_MS;
 }
 
 /* Ends the connection and tells whoever waits on it; they may ask again at once, over a new one. */
@@ -50,11 +69,14 @@ static void break_connection(struct tcp_connection *connection, int error) {
     struct carrier_host *host = connection->owner->host;
     if (uv_is_closing((uv_handle_t *)&connection->tcp))
         return;
+    if (connection->pending && error != -ETIMEDOUT && error != -ECANCELED)
+        learn_quota(connection);
     struct pending *doomed = pending_detach(&connection->pending, &doomed);
     close_connection(connection);
     while (doomed) {
         struct pending *pending = doomed;
         pending_remove(pending);
+        pending->excused = connection->served > 0 || connection->carried > 1;
         host->failed(pending, error);
     }
 }
@@ -107,9 +129,12 @@ static void take_message(struct tcp_connection *connection, const uint8_t *messa
         return;
     if (reply.kind == REPLY_TRUNCATED)
         reply.kind = REPLY_REFUSAL; /* TC over TCP: nothing more is to be had here */
-    connection->served = true;
     pending_remove(pending);
+    connection->served++;
+    connection->owing = connection->pending != NULL;
     host->reply(pending, &reply, message, length);
+    if (!connection->pending && is_full(connection) && !uv_is_closing((uv_handle_t *)&connection->tcp))
+        close_connection(connection);
 }
 
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf) {
@@ -161,6 +186,10 @@ static int open_connection(struct upstream_tcp *tcp) {
         return error;
     }
     connection->tcp.data = connection;
+    connection->next = tcp->connection;
+    connection->link = &tcp->connection;
+    if (connection->next)
+        connection->next->link = &connection->next;
     tcp->connection = connection;
     tcp->connections++;
     host->handles++;
@@ -174,7 +203,8 @@ static int open_connection(struct upstream_tcp *tcp) {
 }
 
 int upstream_tcp_send(struct upstream_tcp *tcp, struct pending *pending) {
-    int error = tcp->connection ? 0 : open_connection(tcp);
+    bool another = !tcp->connection || (is_full(tcp->connection) && tcp->connections < TCP_CONNECTIONS);
+    int error = another ? open_connection(tcp) : 0;
     if (error < 0)
         return error;
     struct tcp_connection *connection = tcp->connection;
@@ -183,7 +213,7 @@ int upstream_tcp_send(struct upstream_tcp *tcp, struct pending *pending) {
     pending->id = pending_fresh_id(connection->pending, &tcp->host->entropy);
     pending->sent = false;
     pending->sent_us = uv_hrtime() / 1000;
-    pending->reused = connection->served;
+    connection->carried++;
     pending_add(&connection->pending, pending, connection);
     if (connection->open)
         (void)write_query(connection, pending); /* a broken connection tells the read side, which tells whoever waits */
@@ -195,16 +225,16 @@ void upstream_tcp_cancel(struct pending *pending) {
 }
 
 void upstream_tcp_sweep(struct upstream_tcp *tcp, uint64_t now_ms) {
-    struct tcp_connection *connection = tcp->connection;
-    if (!connection)
-        return;
-    uint64_t quiet = now_ms - connection->active_ms;
-    if (quiet >= (connection->pending ? TCP_STUCK_MS : TCP_IDLE_MS))
-        break_connection(connection, -ETIMEDOUT);
+    for (struct tcp_connection *connection = tcp->connection, *next; connection; connection = next) {
+        next = connection->next;
+        uint64_t quiet = now_ms - connection->active_ms;
+        if (quiet >= (connection->pending ? TCP_STUCK_MS : TCP_IDLE_MS))
+            break_connection(connection, -ETIMEDOUT);
+    }
 }
 
 void upstream_tcp_close(struct upstream_tcp *tcp) {
-    if (tcp->connection)
+    while (tcp->connection)
         break_connection(tcp->connection, -ECANCELED);
 }
 

@@ -26,6 +26,7 @@ enum manner {
     MANNER_SPOOF,    /* what doesn't fit, from every side, then the answer */
     MANNER_TRUNCATE, /* TC over UDP, the answer over TCP */
     MANNER_CUT,      /* the same, but the first TCP connection breaks after its first answer */
+    MANNER_ONE,      /* the same, but every TCP connection is closed after one answer */
     MANNER_SERVFAIL, /* with EDE 6 */
     MANNER_PLAIN,    /* FORMERR, a bare header, to any query with EDNS */
     MANNER_REFERRAL, /* lame */
@@ -91,6 +92,7 @@ static size_t make_reply(struct server_under_test *server, uint8_t *out, const u
     switch (server->manner) {
     case MANNER_TRUNCATE:
     case MANNER_CUT:
+    case MANNER_ONE:
         if (!tcp)
             return (size_t)(reply_begin(out, query, end, 0x8380, 0, 0, 0) - out);
         return make_answer(out, query);
@@ -234,9 +236,14 @@ static void on_frames(uv_stream_t *stream, ssize_t count, const uv_buf_t *buf) {
         }
         size_t size = make_reply(peer->server, out + 2, peer->buffer + at + 2, true);
         put16(out, (unsigned)size);
-        for (size_t k = 0; k < size + 2; k++) { /* in the smallest pieces there are */
-            uv_buf_t piece = uv_buf_init((char *)out + k, 1);
-            assert_int_equal(uv_try_write(stream, &piece, 1), 1);
+        unsigned step = peer->server->manner == MANNER_ONE ? (unsigned)size + 2 : 1; /* else in the smallest pieces there are */
+        for (size_t k = 0; k < size + 2; k += step) {
+            uv_buf_t piece = uv_buf_init((char *)out + k, step);
+            assert_int_equal(uv_try_write(stream, &piece, 1), step);
+        }
+        if (peer->server->manner == MANNER_ONE) {
+            uv_close((uv_handle_t *)stream, free_peer);
+            return;
         }
         at += 2 + length;
     }
@@ -465,6 +472,26 @@ static void test_tcp_breaks(void **unused) {
     ask_answered(desk, "b.example"); /* the old connection breaks under it */
     assert_int_equal(desk->servers[0].connections, 2);
     assert_int_equal(desk->servers[0].over_tcp, 3);
+    desk_close(desk);
+}
+
+/* A server that takes one query a connection: what it leaves unanswered is asked again; then it gets one a connection. */
+static void test_tcp_one_a_connection(void **unused) {
+    enum { FIRST = 40, LATER = 6 };
+    struct desk *desk = desk_open(1, (enum manner[]){MANNER_ONE});
+    struct wish wishes[FIRST];
+    for (unsigned round = 0, count = FIRST; round < 2; round++, count = LATER) {
+        unsigned queries = desk->servers[0].over_tcp, connections = desk->servers[0].connections;
+        for (unsigned i = 0; i < count; i++)
+            wish_for(desk, &wishes[i], (char[]){(char)('a' + i / 10), (char)('0' + i % 10), (char)('a' + round), '.', 'e', '\0'});
+        for (unsigned i = 0; i < count; i++)
+            wish_wait(desk, &wishes[i]);
+        for (unsigned i = 0; i < count; i++)
+            assert_answered(&wishes[i]);
+        assert_int_equal(desk->servers[0].over_tcp - queries, count); /* that it read */
+        assert_int_equal(desk->servers[0].connections - connections, count);
+    }
+    assert_in_range(count_of(desk, STAT_UPSTREAM_TCP), FIRST + LATER, 8 * FIRST);
     desk_close(desk);
 }
 
@@ -787,12 +814,24 @@ static void test_worker_leaves(void **unused) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answer),           cmocka_unit_test(test_spoofed),       cmocka_unit_test(test_truncated),
-        cmocka_unit_test(test_tcp_breaks),       cmocka_unit_test(test_silent_first),  cmocka_unit_test(test_refused_by_network),
-        cmocka_unit_test(test_unsendable),       cmocka_unit_test(test_failures),      cmocka_unit_test(test_without_edns),
-        cmocka_unit_test(test_asked_once),       cmocka_unit_test(test_hard_to_guess), cmocka_unit_test(test_no_zone),
-        cmocka_unit_test(test_late_answer),      cmocka_unit_test(test_all_silent),    cmocka_unit_test(test_left_waiting),
-        cmocka_unit_test(test_workers_ask_once), cmocka_unit_test(test_worker_leaves),
+        cmocka_unit_test(test_answer),
+        cmocka_unit_test(test_spoofed),
+        cmocka_unit_test(test_truncated),
+        cmocka_unit_test(test_tcp_breaks),
+        cmocka_unit_test(test_tcp_one_a_connection),
+        cmocka_unit_test(test_silent_first),
+        cmocka_unit_test(test_refused_by_network),
+        cmocka_unit_test(test_unsendable),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_without_edns),
+        cmocka_unit_test(test_asked_once),
+        cmocka_unit_test(test_hard_to_guess),
+        cmocka_unit_test(test_no_zone),
+        cmocka_unit_test(test_late_answer),
+        cmocka_unit_test(test_all_silent),
+        cmocka_unit_test(test_left_waiting),
+        cmocka_unit_test(test_workers_ask_once),
+        cmocka_unit_test(test_worker_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
