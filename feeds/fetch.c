@@ -437,13 +437,15 @@ static void reap(struct fetcher *fetcher) {
 /* --- starting -------------------------------------------------------------------------------------------------------------------
  */
 
-static int read_secret(const char *path, char **text, char why[FETCH_ERROR_MAX]) {
+static int read_secret(const char *path, char **text, size_t *size, char why[FETCH_ERROR_MAX]) {
     FILE *file = fopen(path, "re");
     char *buffer = malloc(SECRET_MAX + 1);
     size_t length = file == NULL || buffer == NULL ? 0 : fread(buffer, 1, SECRET_MAX, file);
     int error = file == NULL || ferror(file) ? -errno : 0;
     if (file != NULL)
         fclose(file);
+    if (error == 0 && length == SECRET_MAX)
+        error = -EFBIG; /* half a secret is none */
     if (error != 0 || buffer == NULL) {
         snprintf(why, FETCH_ERROR_MAX, "%s: %s", path, strerror(error != 0 ? -error : ENOMEM));
         free(buffer);
@@ -451,26 +453,38 @@ static int read_secret(const char *path, char **text, char why[FETCH_ERROR_MAX])
     }
     buffer[length] = '\0';
     *text = buffer;
+    *size = length;
     return 0;
+}
+
+/* What stands behind the first line of a password's file needn't stay in memory. */
+static void keep_first_line(char *text, size_t size) {
+    size_t length = strcspn(text, "\r\n");
+    explicit_bzero(text + length, size - length);
 }
 
 static int read_secrets(struct fetch *fetch, const struct fetch_request *request, char why[FETCH_ERROR_MAX]) {
     char *text, *rest, *line;
+    size_t size;
     int error = 0;
-    if (request->password_file != NULL && (error = read_secret(request->password_file, &fetch->password, why)) == 0)
-        fetch->password[strcspn(fetch->password, "\r\n")] = '\0';
-    if (error != 0 || request->headers_file == NULL || (error = read_secret(request->headers_file, &text, why)) != 0)
+    if (request->password_file != NULL && (error = read_secret(request->password_file, &fetch->password, &size, why)) == 0)
+        keep_first_line(fetch->password, size);
+    if (error != 0 || request->headers_file == NULL || (error = read_secret(request->headers_file, &text, &size, why)) != 0)
         return error;
-    for (rest = text; (line = strsep(&rest, "\r\n")) != NULL;) {
+    for (rest = text; error == 0 && (line = strsep(&rest, "\r\n")) != NULL;) {
         if (line[0] == '\0' || line[0] == '#' || strchr(line, ':') == NULL)
             continue;
         struct curl_slist *longer = curl_slist_append(fetch->secrets, line);
         if (longer != NULL)
             fetch->secrets = longer;
+        else
+            error = -ENOMEM;
     }
-    explicit_bzero(text, strlen(text));
+    if (error != 0)
+        snprintf(why, FETCH_ERROR_MAX, "%s: %s", request->headers_file, strerror(-error));
+    explicit_bzero(text, size); /* not up to the first NUL: lines end in one each by now */
     free(text);
-    return 0;
+    return error;
 }
 
 /* User and password that stand in the URL are secrets like others: taken out of it, so that they end with the first host. */

@@ -287,6 +287,15 @@ class Feeds(unittest.TestCase):
         with open(f"/proc/{self.feeder.process.pid}/cmdline", "rb") as file:
             self.assertNotIn(b"s3cret", file.read())
 
+    def test_secrets_that_are_cut_off_are_not_sent(self):
+        with open(self.certificates / "long", "w", encoding="ascii") as file:
+            file.write("X-Padding: x\n" * 6000 + "Auth-Key: s3cret\n")
+        self.https.routes["/f"] = policy("a.example")
+        self.configure({"name": "feed", "source": self.https.url("/f"), "headers_file": self.certificates / "long"})
+        self.assertEqual(self.fetched(), "failed")
+        self.assertIn("long: File too large", self.feeder.zones()["feed"]["error"])
+        self.assertEqual(self.https.count("/f"), 0)
+
     def test_retry_after(self):
         self.https.routes["/f"] = (429, {"Retry-After": "600"}, b"")
         self.configure({"name": "feed", "source": self.https.url("/f"), "format": "sundew"})
