@@ -2,6 +2,7 @@
 #include "resolver/process.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -20,8 +21,11 @@ static void read_memory(struct process_figures *figures) {
     fclose(file);
 }
 
-/* Field 22 of proc(5)'s stat, in ticks since the machine came up; the fields before it are counted from the last ')'. */
-static void read_start(struct process_figures *figures) {
+static double started = -1;
+
+/* Field 22 of proc(5)'s stat, in ticks since the machine came up; the fields before it are counted from the last ')'. Read once:
+ * the time of day is adjusted, and who watches the figure takes any change for a new start. */
+static void read_start(void) {
     char line[1024];
     unsigned long long ticks = 0;
     struct timespec now, up;
@@ -35,7 +39,8 @@ static void read_start(struct process_figures *figures) {
         return;
     clock_gettime(CLOCK_REALTIME, &now);
     clock_gettime(CLOCK_BOOTTIME, &up);
-    figures->start_seconds = (double)(now.tv_sec - up.tv_sec) + (double)(ticks / (unsigned long long)sysconf(_SC_CLK_TCK));
+    started =
+        (double)(now.tv_sec - up.tv_sec) + (double)(now.tv_nsec - up.tv_nsec) / 1e9 + (double)ticks / (double)sysconf(_SC_CLK_TCK);
 }
 
 static void count_fds(struct process_figures *figures) {
@@ -52,11 +57,13 @@ static void count_fds(struct process_figures *figures) {
 }
 
 void process_figures(struct process_figures *figures) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct timespec cpu;
     *figures = (struct process_figures){-1, -1, -1, -1, -1, -1};
     if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu) == 0)
         figures->cpu_seconds = (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9;
     read_memory(figures);
-    read_start(figures);
+    pthread_once(&once, read_start);
+    figures->start_seconds = started;
     count_fds(figures);
 }

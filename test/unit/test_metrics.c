@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -103,6 +104,18 @@ static void long_names_are_labels(void **state) {
     free(text);
 }
 
+/* Who sees it change by a second now and then, with the fractions of two clocks, takes that for a new start each time. */
+static void the_start_stays_where_it_is(void **state) {
+    struct process_figures first, again;
+    process_figures(&first);
+    assert_true(first.start_seconds > (double)time(NULL) - 600 && first.start_seconds < (double)time(NULL) + 2);
+    for (int i = 0; i < 11; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
+        process_figures(&again);
+        assert_true(again.start_seconds == first.start_seconds);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(counts_are_exact),
@@ -110,6 +123,7 @@ int main(void) {
         cmocka_unit_test(hostile_families_stay_inside_their_label),
         cmocka_unit_test(no_series_comes_twice),
         cmocka_unit_test(long_names_are_labels),
+        cmocka_unit_test(the_start_stays_where_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
