@@ -10,6 +10,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "resolver/http_listener.h"
 #include "resolver/page.h"
 
 enum {
@@ -33,6 +34,7 @@ struct peer {
 
 struct http {
     struct MHD_Daemon *daemon;
+    struct http_listener *listener;
     struct http_source source;
     pthread_mutex_t lock; /* of peers and token */
     struct peer *peers;
@@ -392,6 +394,16 @@ static int read_token(const char *path, char token[TOKEN_MAX]) {
     return got && token[0] != '\0' ? 0 : -EINVAL;
 }
 
+/* Without an error log, which would let strangers write to ours. NULL: no memory, descriptors or threads. */
+static struct MHD_Daemon *start_daemon(struct http *http) {
+    return MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ITC, 0, NULL, NULL, handle, http,
+                            MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_PER_ADDRESS,
+                            MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                            (size_t)HTTP_MEMORY, MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                            MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http,
+                            MHD_OPTION_END);
+}
+
 int http_start(struct http **result, const struct config *config, const struct http_source *source, const char **why) {
     struct http *http = calloc(1, sizeof *http);
     if (http == NULL) {
@@ -408,21 +420,18 @@ int http_start(struct http **result, const struct config *config, const struct h
             return error;
         }
     }
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD; /* its error log would let strangers write to ours */
-    if (config->http.address.ss_family == AF_INET6) {
-        flags |= MHD_USE_IPv6;
-    }
     pthread_mutex_init(&http->lock, NULL);
-    errno = 0;
-    http->daemon = MHD_start_daemon(
-        flags, 0, NULL, NULL, handle, http, MHD_OPTION_SOCK_ADDR, (const struct sockaddr *)&config->http.address,
-        MHD_OPTION_CONNECTION_LIMIT, HTTP_CONNECTIONS, MHD_OPTION_PER_IP_CONNECTION_LIMIT, HTTP_PER_ADDRESS,
-        MHD_OPTION_CONNECTION_TIMEOUT, HTTP_IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_MEMORY,
-        MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_NOTIFY_CONNECTION, on_connection, http, MHD_OPTION_NOTIFY_COMPLETED, on_completed, http, MHD_OPTION_END);
-    if (http->daemon == NULL) {
-        int error = errno != 0 ? -errno : -EADDRNOTAVAIL;
-        *why = "the address can't be listened on";
+    http->daemon = start_daemon(http);
+    int error = -ENOMEM;
+    if (http->daemon != NULL) {
+        http->listener =
+            http_listener_start((const struct sockaddr *)&config->http.address, config->http.address_length, http->daemon, &error);
+    }
+    if (http->listener == NULL) {
+        *why = http->daemon != NULL ? "the address can't be listened on" : "libmicrohttpd can't be started";
+        if (http->daemon != NULL) {
+            MHD_stop_daemon(http->daemon);
+        }
         pthread_mutex_destroy(&http->lock);
         free(http);
         return error;
@@ -447,6 +456,7 @@ void http_stop(struct http *http) {
     if (http == NULL) {
         return;
     }
+    http_listener_stop(http->listener);
     MHD_stop_daemon(http->daemon);
     pthread_mutex_destroy(&http->lock);
     explicit_bzero(http->token, sizeof http->token);

@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -201,6 +202,37 @@ static void time_is_limited(void **state) {
     assert_int_equal(status(ask(fixture, "GET /metrics", HOST)), 200);
 }
 
+static double cpu_seconds(void) {
+    struct timespec cpu;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    return (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9;
+}
+
+/* Who comes then waits, without costing a thread's whole time, and is answered later. */
+static void descriptors_may_run_out(void **state) {
+    static const char request[] = "GET /metrics HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n";
+    const struct fixture *fixture = *state;
+    const struct sockaddr *address = (const struct sockaddr *)&fixture->config.http.address;
+    struct rlimit before, none;
+    char start[9] = "";
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = before;
+    none.rlim_cur = 3;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int connected = connect(fd, address, fixture->config.http.address_length);
+    ssize_t written = write(fd, request, strlen(request));
+    double used = cpu_seconds();
+    nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
+    used = cpu_seconds() - used;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(connected == 0 && written == (ssize_t)strlen(request));
+    assert_true(used < 0.2);
+    assert_int_equal(recv(fd, start, 8, MSG_WAITALL), 8);
+    assert_string_equal(start, "HTTP/1.1");
+    close(fd);
+}
+
 static void nothing_else_is_served(void **state) {
     assert_int_equal(status(ask(*state, "GET /../../etc/passwd", HOST)), 404);
     assert_int_equal(status(ask(*state, "GET /api/stop", HOST)), 404);
@@ -251,6 +283,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(parameters_are_checked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_request_is_not_too_large, set_up, tear_down),
         cmocka_unit_test_setup_teardown(time_is_limited, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(descriptors_may_run_out, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_token_is_read_again, set_up_with_token, tear_down),
         cmocka_unit_test_setup_teardown(the_token_is_needed, set_up_with_token, tear_down),
     };
